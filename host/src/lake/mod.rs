@@ -1,0 +1,1 @@
+//! Delta tables: reading and committing. The only place that names deltalake.

@@ -1,0 +1,1 @@
+//! The layers: what a batch becomes in bronze, silver, quarantine and gold.

@@ -1,0 +1,1 @@
+//! The sandbox: components and what may come back from them. The only place that names wasmtime.

@@ -1,0 +1,1 @@
+//! Where events come from: Kafka, files, memory. The only place that names rdkafka.
