@@ -8,9 +8,10 @@ use arrow::compute::take as take_rows;
 
 use super::bindings::assay::rules::types as wit;
 use super::call::{Fault, GroupAnswer, Session};
-use super::columns::{Lent, Unlent, take};
 use super::engine::Configured;
 use super::judge::{call_error, join};
+use super::lend::{Lent, Unlent};
+use super::take::take;
 use super::{CallError, Cause, Field, GroupDescription, Kind};
 
 /// How much wider the limits are for a group that can't be made smaller. Groups grow by no fault of
@@ -75,7 +76,7 @@ impl Configured {
     /// As `fold`.
     pub fn merge(&self, left: &[ArrayRef], right: &[ArrayRef]) -> Result<Vec<ArrayRef>, CallError> {
         let description = self.group_description(Merge::NAME)?;
-        let groups = left.first().map_or(0, |column| column.len());
+        let groups = even_length(Merge::NAME, left.iter().chain(right))?;
         self.by_groups(
             &Merge {
                 description,
@@ -93,7 +94,7 @@ impl Configured {
     /// As `fold`.
     pub fn finish(&self, state: &[ArrayRef]) -> Result<Vec<ArrayRef>, CallError> {
         let description = self.group_description(Finish::NAME)?;
-        let groups = state.first().map_or(0, |column| column.len());
+        let groups = even_length(Finish::NAME, state.iter())?;
         self.by_groups(&Finish { description, state }, description, groups)
     }
 
@@ -308,11 +309,9 @@ fn lend_state(
     groups: &Range<usize>,
 ) -> Result<Vec<Lent>, Fault> {
     let (found, wanted) = (state.len(), description.state.len());
-    let even = state.iter().all(|column| column.len() >= groups.end);
-    if found != wanted || !even {
-        let end = groups.end;
+    if found != wanted {
         return Err(Fault::Host(format!(
-            "a state of {wanted} columns of {end} rows or more is wanted, not {found}"
+            "a state of {wanted} columns is wanted, not of {found}"
         )));
     }
     let slices: Vec<ArrayRef> = state
@@ -321,6 +320,21 @@ fn lend_state(
         .collect();
     let kinds = description.state.iter().map(|field| field.kind);
     lend(slices.iter().map(Some).zip(kinds), groups.len())
+}
+
+/// How many groups there are, if every column agrees.
+fn even_length<'a>(
+    function: &'static str,
+    mut columns: impl Iterator<Item = &'a ArrayRef>,
+) -> Result<usize, CallError> {
+    let groups = columns.next().map_or(0, |column| column.len());
+    match columns.find(|column| column.len() != groups) {
+        None => Ok(groups),
+        Some(column) => Err(CallError::Host {
+            function,
+            problem: format!("a column has {} rows, the first {groups}", column.len()),
+        }),
+    }
 }
 
 fn lend<'a>(

@@ -8,9 +8,10 @@ use arrow::compute::concat;
 
 use super::bindings::assay::rules::types as wit;
 use super::call::{Fault, LONGEST_TEXT, Session};
-use super::columns::{Lent, Unlent, take};
 use super::engine::{Configured, Setup};
+use super::lend::{Lent, Unlent};
 use super::log::one_line;
+use super::take::take;
 use super::{CallError, Cause, Kind, RowDescription};
 
 /// What a component made of a batch.
@@ -58,6 +59,17 @@ impl Configured {
         columns: &[Option<ArrayRef>],
         width: u32,
     ) -> Result<Judged, CallError> {
+        let mut search = self.search(rows, columns, width)?;
+        search.run()?;
+        search.finish()
+    }
+
+    fn search<'a>(
+        &'a self,
+        rows: usize,
+        columns: &'a [Option<ArrayRef>],
+        width: u32,
+    ) -> Result<Search<'a>, CallError> {
         let function = self.step().as_str();
         let Some(description) = self.rows() else {
             let world = self.step().world();
@@ -67,7 +79,7 @@ impl Configured {
             });
         };
         check_lengths(function, rows, columns, description)?;
-        let mut search = Search {
+        Ok(Search {
             setup: &self.inner,
             description,
             kinds: description.kinds(),
@@ -80,9 +92,7 @@ impl Configured {
             parts: vec![Vec::new(); description.writes.len()],
             verdicts: Vec::new(),
             guilty: Vec::new(),
-        };
-        search.run()?;
-        search.finish()
+        })
     }
 }
 
@@ -121,7 +131,7 @@ impl Search<'_> {
                 continue;
             };
             self.burnt = self.burnt.saturating_add(failed.burnt);
-            let (cause, text) = self.convictable(failed.fault)?;
+            let (cause, text) = call_error(self.function, failed.fault)?;
             if count == 1 {
                 self.convict(from, cause, text.clone());
             } else {
@@ -228,11 +238,6 @@ impl Search<'_> {
         });
     }
 
-    /// What may convict a row; the rest ends the search.
-    fn convictable(&self, fault: Fault) -> Result<(Cause, String), CallError> {
-        call_error(self.function, fault)
-    }
-
     fn finish(self) -> Result<Judged, CallError> {
         let mut columns = Vec::with_capacity(self.parts.len());
         for (parts, field) in self.parts.iter().zip(&self.description.writes) {
@@ -298,4 +303,42 @@ fn check_lengths(
 /// A row's number; a batch has fewer than 2^32.
 fn position(row: usize) -> u32 {
     u32::try_from(row).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::plugin::tests::configured;
+    use crate::plugin::tests::guests::{Guest, at_value, each_row};
+    use crate::plugin::{Limits, Step};
+
+    #[test]
+    fn one_guilty_row_is_found_in_twice_the_logarithm_of_calls() {
+        let trap = each_row(&at_value(13, "unreachable"));
+        let rule = configured(&Guest::new(Step::Validate, &trap), &Limits::default());
+        for (rows, guilty) in [
+            (1, 0),
+            (2, 1),
+            (100, 99),
+            (100, 0),
+            (1_000, 618),
+            (1_024, 511),
+        ] {
+            let mut values = vec![0; rows];
+            values[guilty] = 13;
+            let columns: [Option<ArrayRef>; 1] = [Some(Arc::new(Int64Array::from(values)))];
+            let mut search = rule.search(rows, &columns, 1).unwrap();
+            search.run().unwrap();
+            let most = 2 * rows.next_power_of_two().ilog2() as usize + 1;
+            assert!(
+                search.calls <= most,
+                "{} calls for {rows} rows",
+                search.calls
+            );
+            let found: Vec<u32> = search.guilty.iter().map(|guilty| guilty.row).collect();
+            assert_eq!(found, [position(guilty)]);
+        }
+    }
 }

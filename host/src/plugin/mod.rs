@@ -16,7 +16,9 @@ mod engine;
 
 mod description;
 
-mod columns;
+mod lend;
+
+mod take;
 
 mod call;
 
@@ -25,7 +27,7 @@ mod judge;
 mod fold;
 
 #[cfg(test)]
-mod guests;
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
