@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on};
 use crate::lake::{Commit, Lake, Move, Table};
-use crate::medallion::layer::{self, DUPLICATES, START};
+use crate::medallion::layer::{self, DUPLICATES, START, commit_of};
 use crate::names::{Offset, Partition, Tenant};
 use crate::pipeline::config::{Config, SourceConfig};
 use crate::source;
@@ -132,7 +132,7 @@ async fn accept_gap(
             to,
         }],
         blind_append: true,
-        ..Commit::new("ASSAY ACCEPT GAP")
+        ..commit_of("ASSAY ACCEPT GAP")
     };
     table.commit(&commit).await?;
     println!("{partition}: goes on at offset {to}; it was at {from}");
@@ -168,7 +168,7 @@ async fn new_generation(lake: &Lake, config: &Config, topic: &str) -> anyhow::Re
     let commit = Commit {
         transactions,
         blind_append: true,
-        ..Commit::new("ASSAY NEW GENERATION")
+        ..commit_of("ASSAY NEW GENERATION")
     };
     table.commit(&commit).await?;
     println!("{tenant}: takes up {} partitions of the new topic {topic}", found.len());

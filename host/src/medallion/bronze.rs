@@ -11,9 +11,9 @@ use arrow::record_batch::RecordBatch;
 use super::cut::{Cut, Range, message_schema};
 use super::decode::Decoded;
 use super::judge::to_schema;
-use super::layer::{self, LayerError, evolved, files_of, moves, put, rows_of, window};
+use super::layer::{self, commit_of, LayerError, evolved, files_of, moves, put, rows_of, window};
 use super::rules::{Rules, identity_fields, timestamp_type};
-use crate::lake::{Commit, Compression, File, Lake, Table, TableSpec};
+use crate::lake::{Commit, Packing, File, Lake, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's bronze table.
@@ -108,7 +108,7 @@ impl Bronze {
         let schema = evolved(&self.table, &Schema::new(wanted))?;
         let held = schema.as_ref().unwrap_or(self.table.schema());
         let rows = rows(cut, decoded, rules.number, held)?;
-        let mut writer = self.table.writer().with_compression(Compression::Small);
+        let mut writer = self.table.writer().with_packing(Packing::Small);
         if let Some(schema) = &schema {
             writer = writer.with_schema(schema.clone());
         }
@@ -129,7 +129,7 @@ impl Bronze {
             adds: written.files,
             schema: written.schema,
             blind_append: true,
-            ..Commit::new("WRITE")
+            ..commit_of("WRITE")
         };
         put(&mut self.table, &commit).await.map(|_| ())
     }

@@ -11,9 +11,9 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::cut::Range;
-use super::layer::{self, LayerError, Put, evolved, moves, put};
+use super::layer::{self, commit_of, LayerError, Put, evolved, moves, put};
 use super::rules::{GoldRule, Rules};
-use crate::lake::{Commit, Lake, Table, TableSpec};
+use crate::lake::{Commit, Lake, PartitionValues, Table, TableSpec, partition_value_of};
 use crate::names::{Offset, Partition, Tenant};
 use crate::plugin::CallError;
 
@@ -101,7 +101,7 @@ impl Gold {
             self.table.refresh().await?;
             let mut commit = Commit {
                 transactions: moves(&self.table, &self.tenant, ranges, ""),
-                ..Commit::new("WRITE")
+                ..commit_of("WRITE")
             };
             if let Some(added) = &added {
                 self.replace(rules, rule, added, &mut commit).await?;
@@ -123,7 +123,7 @@ impl Gold {
     pub async fn pass_over(&mut self, ranges: &[Range]) -> Result<(), LayerError> {
         let commit = Commit {
             transactions: moves(&self.table, &self.tenant, ranges, ""),
-            ..Commit::new("WRITE")
+            ..commit_of("WRITE")
         };
         put(&mut self.table, &commit).await.map(|_| ())
     }
@@ -208,12 +208,15 @@ impl Gold {
         &self,
         rule: &GoldRule,
         states: &States,
-    ) -> Result<BTreeSet<BTreeMap<String, Option<String>>>, LayerError> {
+    ) -> Result<BTreeSet<PartitionValues>, LayerError> {
         let mut names = Vec::new();
         for column in self.table.partition_by() {
             let key = rule.description.keys.iter().position(|key| key == column);
             if let Some(values) = key.and_then(|key| states.keys.get(key)) {
-                names.push((column, crate::lake::partition_texts(values)?));
+                let texts: Vec<_> = (0..values.len())
+                    .map(|row| partition_value_of(values, row))
+                    .collect();
+                names.push((column, texts));
             }
         }
         let rows = states.keys.first().map_or(0, |keys| keys.len());

@@ -15,15 +15,12 @@ use super::cut::Cut;
 use super::decode::Decoded;
 use super::key::{KeyHash, key_hashes};
 use super::rules::{RowRule, Rules, SALE_DATE, SALE_HOUR};
+use crate::lake::partition_value_fits;
 use crate::plugin::{Action, CallError, Cause, Judged as Answer};
 
 /// Rows that cross into a component at once: enough to make the call's cost vanish, few enough
 /// that their columns stay in the processor's cache.
 const ROWS_A_CALL: usize = 8_192;
-
-/// The longest partition value that a path can hold: file systems end at 255 bytes, of which the
-/// column's name and `=` take some, and a byte may be encoded as three.
-const LONGEST_PATH_PART: usize = 250;
 
 /// A row that stays out of silver, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -563,16 +560,9 @@ fn bad_partition_value(name: &str, column: &ArrayRef, row: usize) -> Option<Stri
     }
     let texts = column.as_any().downcast_ref::<StringArray>()?;
     let value = texts.value(row);
-    if value.is_empty() {
-        return Some(format!("{name} is empty, and a gold table is partitioned by it"));
-    }
-    let encoded: usize = value
-        .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"-_.".contains(&b) { 1 } else { 3 })
-        .sum();
-    let room = LONGEST_PATH_PART.saturating_sub(name.len() + 1);
-    (encoded > room).then(|| {
-        format!("{name} takes {encoded} bytes of a path, of which there are {room}")
+    (!partition_value_fits(name, value)).then(|| match value.len() {
+        0 => format!("{name} is empty, and a gold table is partitioned by it"),
+        bytes => format!("{name} of {bytes} bytes is too long for a path, and a gold table is partitioned by it"),
     })
 }
 

@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use super::cut::Range;
 use super::dedup::IndexFull;
 use super::judge::JudgeError;
-use crate::lake::{Commit, CommitError, File, LakeError, Move, Table};
+use crate::lake::{Bound, Commit, CommitError, File, LakeError, Move, Table};
 use crate::names::{Offset, Partition, Tenant};
 use crate::plugin::CallError;
 
@@ -89,6 +89,15 @@ pub fn moves(table: &Table, tenant: &Tenant, ranges: &[Range], ending: &str) -> 
     moves
 }
 
+/// A commit of its own identity, by which its writer knows it again.
+pub fn commit_of(operation: &'static str) -> Commit {
+    Commit {
+        operation,
+        batch_id: uuid::Uuid::new_v4().to_string(),
+        ..Commit::default()
+    }
+}
+
 /// What came of a commit that did not fail for good.
 pub enum Put {
     Done,
@@ -142,13 +151,21 @@ pub fn evolved(table: &Table, wanted: &Schema) -> Result<Option<SchemaRef>, Laye
     Ok((fields.len() > held.fields().len()).then(|| Arc::new(Schema::new(fields))))
 }
 
+/// The least and the greatest value of a column in a file, where its statistics say.
+fn integers(file: &File, column: &str) -> Option<(i64, i64)> {
+    match file.bound(column) {
+        Some(Bound::Integer(least, most)) => Some((*least, *most)),
+        _ => None,
+    }
+}
+
 /// Live files that may hold rows of a partition's offsets from `from` on, before `to`.
 pub fn files_of(table: &Table, partition: &Partition, from: Offset, to: Offset) -> Vec<File> {
     table
         .files()
         .filter(|file| {
-            let offsets = file.integer_range("_offset");
-            let numbers = file.integer_range("_partition");
+            let offsets = integers(file, "_offset");
+            let numbers = integers(file, "_partition");
             offsets.is_none_or(|(low, high)| low < to && high >= from)
                 && numbers.is_none_or(|(low, high)| {
                     let number = i64::from(partition.number);
@@ -165,8 +182,8 @@ pub fn window(files: &[File], from: Offset, to: Offset, most_rows: usize) -> Off
     let mut begins: Vec<(Offset, usize)> = files
         .iter()
         .map(|file| {
-            let begin = file.integer_range("_offset").map_or(from, |(low, _)| low);
-            (begin.max(from), usize::try_from(file.rows).unwrap_or_default())
+            let begin = integers(file, "_offset").map_or(from, |(low, _)| low);
+            (begin.max(from), file.rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or_default())
         })
         .collect();
     begins.sort_unstable();

@@ -13,9 +13,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::bronze::ingest_date;
 use super::cut::{Cut, Range};
 use super::judge::{Refusal, Verdict, to_schema};
-use super::layer::{self, DUPLICATES, LayerError, column, files_of, moves, put, rows_of};
+use super::layer::{self, commit_of, DUPLICATES, LayerError, column, files_of, moves, put, rows_of};
 use super::rules::{identity_fields, text_list, timestamp_type};
-use crate::lake::{Commit, Compression, File, Lake, Table, TableSpec};
+use crate::lake::{Commit, Packing, File, Lake, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's quarantine table.
@@ -93,7 +93,7 @@ impl Quarantine {
         }
         let columns = columns(cut, refusals, number)?;
         let rows = to_schema(&columns, self.table.schema(), refusals.len())?;
-        let writer = self.table.writer().with_compression(Compression::Small);
+        let writer = self.table.writer().with_packing(Packing::Small);
         Ok(writer.write(&rows).await?)
     }
 
@@ -111,7 +111,7 @@ impl Quarantine {
             transactions: moves(&self.table, &self.tenant, ranges, kind.ending()),
             adds: files,
             blind_append: true,
-            ..Commit::new("WRITE")
+            ..commit_of("WRITE")
         };
         put(&mut self.table, &commit).await.map(|_| ())
     }

@@ -14,7 +14,7 @@ use super::cut::Cut;
 use super::dedup::{Fate, Index};
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
 use super::key::key_hashes;
-use super::layer::{self, LayerError, Put, column, evolved, files_of, moves, put, rows_of, window};
+use super::layer::{self, commit_of, LayerError, Put, column, evolved, files_of, moves, put, rows_of, window};
 use super::quarantine::texts;
 use super::rules::{Rules, SALE_DATE};
 use crate::lake::{Commit, File, Lake, Table, TableSpec};
@@ -102,7 +102,7 @@ impl Silver {
                 adds: files,
                 schema,
                 watched: dates.iter().map(|date| partition_of(*date)).collect(),
-                ..Commit::new("WRITE")
+                ..commit_of("WRITE")
             };
             if let Put::Touched = put(&mut self.table, &commit).await? {
                 continue;

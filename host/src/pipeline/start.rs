@@ -13,7 +13,7 @@ use super::plan::{Plan, PlanError, dimension_rows};
 use super::tenant::{TenantError, TenantLayers};
 use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::Definition;
-use crate::medallion::layer::{LayerError, Put, evolved, put};
+use crate::medallion::layer::{LayerError, Put, commit_of, evolved, put};
 use crate::medallion::parquet_blob;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::plugin::Sandbox;
@@ -177,7 +177,7 @@ async fn publish(
             removes: table.files().cloned().collect(),
             schema,
             watched: vec![BTreeMap::new()],
-            ..Commit::new("WRITE")
+            ..commit_of("WRITE")
         };
         if let Put::Done = put(&mut table, &commit).await? {
             return Ok(());

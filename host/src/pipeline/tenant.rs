@@ -57,9 +57,9 @@ impl Problem for TenantError {
 }
 
 fn lake_setback(error: &LakeError) -> Setback {
-    match error.is_passing() {
-        true => Setback::Later,
-        false => Setback::Stop,
+    match error {
+        LakeError::Store { .. } | LakeError::DataFile { .. } | LakeError::Task(_) => Setback::Later,
+        _ => Setback::Stop,
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
 use crate::medallion::definition::Definition;
+use crate::medallion::layer::commit_of;
 use crate::medallion::rules::{RulesError, timestamp_type};
 use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
 
@@ -144,7 +145,7 @@ impl Store {
                 adds,
                 // Any other change in between would take the number that the row names.
                 watched: vec![BTreeMap::new()],
-                ..Commit::new("WRITE")
+                ..commit_of("WRITE")
             };
             match self.table.commit(&commit).await {
                 Ok(_) => {
