@@ -4,6 +4,8 @@ pub mod names;
 
 pub mod schema;
 
+pub mod cli;
+
 pub mod demo;
 
 pub mod author;
