@@ -10,6 +10,8 @@
 
 pub mod cli;
 
+pub mod cli;
+
 pub mod demo;
 
 pub mod author;
