@@ -10,8 +10,6 @@
 
 pub mod cli;
 
-pub mod cli;
-
 pub mod demo;
 
 pub mod author;

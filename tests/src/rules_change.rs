@@ -63,9 +63,8 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     load(&place.write("renamed.csv", renamed));
     let validate = format!("{}/plugins/validate-sales/validate-sales.wasm\"", repository().display());
     let text = std::fs::read_to_string(&pipeline).unwrap();
-    let (before, after) = text.split_once(&validate).unwrap();
-    let after = after.replacen("params = {", "params = { max_quantity = 1, ", 1);
-    std::fs::write(&pipeline, format!("{before}{validate}{after}")).unwrap();
+    let stricter = format!("{validate}\nparams = {{ max_quantity = 1 }}");
+    std::fs::write(&pipeline, text.replace(&validate, &stricter)).unwrap();
     append(&events, &(sale(4, "P1", 2) + &sale(5, "P1", 1)));
     place.run_to_the_end(&pipeline);
 
