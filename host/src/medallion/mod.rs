@@ -1,1 +1,3 @@
 //! The layers: what a batch becomes in bronze, silver, quarantine and gold.
+
+pub mod decode;
