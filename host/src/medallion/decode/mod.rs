@@ -6,15 +6,19 @@
 //! `messages`, which is for bronze, knows the further columns.
 
 mod batch;
-mod columns;
+pub(super) mod columns;
 mod content;
-mod further;
-mod message;
+pub(super) mod further;
+pub(super) mod message;
 mod names;
 mod number;
 mod place;
+#[cfg(test)]
+mod second_opinion;
+#[cfg(test)]
+mod tests;
 mod time;
-mod value;
+pub(super) mod value;
 
 use arrow::array::{Array, BinaryArray, RecordBatch};
 use arrow::datatypes::Field;
