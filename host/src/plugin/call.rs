@@ -108,19 +108,12 @@ impl Session {
 
     /// A fresh instance that is configured, with its full fuel before it.
     pub(super) fn ready(setup: &Setup, budget: &Budget, quiet: bool) -> Result<Self, Fault> {
-        // What it logs while it is configured was said when it was configured first.
-        let mut session = Self::start(setup, budget, true)?;
-        let host = |text: &str| {
-            Fault::Host(format!(
-                "configuring it failed, though it went well before: {text}"
-            ))
-        };
-        match session.configure(&setup.params) {
-            Ok(Ok(())) => {}
-            Ok(Err(text)) => return Err(host(&text)),
-            Err(Fault::Guest { text, .. }) => return Err(host(&text)),
-            Err(other) => return Err(other),
-        }
+        // What it logs while it is set up was said when it was configured first.
+        let mut session = Self::start(setup, budget, true).map_err(unlike_before)?;
+        session
+            .configure(&setup.params)
+            .map_err(unlike_before)?
+            .map_err(|text| unlike_before(Fault::answer(&text)))?;
         session.store.data_mut().meter = Meter::new(budget.log, quiet);
         set_fuel(&mut session.store, budget.fuel)?;
         Ok(session)
@@ -220,6 +213,17 @@ impl Session {
 
 fn not_its_step() -> Fault {
     Fault::Host("the component is not of this step".into())
+}
+
+/// Setting up went well when the component was configured, and is the same each time: that it fails
+/// now says nothing about the rows.
+fn unlike_before(fault: Fault) -> Fault {
+    match fault {
+        Fault::Guest { cause, text } => Fault::Host(format!(
+            "setting it up failed, though it went well before: {cause}: {text}"
+        )),
+        other => other,
+    }
 }
 
 fn set_fuel(store: &mut Store<Held>, fuel: u64) -> Result<(), Fault> {

@@ -31,7 +31,7 @@ pub(in crate::plugin) const DATE: u8 = 7;
 
 impl Layout {
     fn put(&mut self, bytes: &[u8]) -> u32 {
-        while self.bytes.len() % 8 != 0 {
+        while !self.bytes.len().is_multiple_of(8) {
             self.bytes.push(0);
         }
         let at = DATA + u32::try_from(self.bytes.len()).unwrap();
