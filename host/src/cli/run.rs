@@ -94,11 +94,6 @@ pub async fn run_tenant(
     shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let layers = start(&lake, &config, sandbox, meter.clone()).await?;
-    let housekeeping: Vec<_> = layers
-        .housekeeping()
-        .into_iter()
-        .map(|table| tokio::spawn(table.run()))
-        .collect();
     let ended = match &config.source {
         SourceConfig::File { path } => {
             let source = FileSource::new(config.resolve(path), until_caught_up)?;
@@ -122,9 +117,6 @@ pub async fn run_tenant(
             Worker::new(&config, layers, source, meter, until_caught_up, shutdown).run().await
         }
     };
-    for task in housekeeping {
-        task.abort();
-    }
     Ok(ended?)
 }
 

@@ -24,7 +24,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let sandbox = sandbox()?;
         let mut tenants = args.tenants;
         if tenants.is_empty() {
-            tenants = lake.folders("").await?.into_iter().filter_map(|name| name.parse().ok()).collect();
+            let tables = lake.list_tables("").await?;
+            let names = tables.iter().filter_map(|table| table.strip_suffix("/bronze"));
+            tenants = names.filter_map(|name| name.parse().ok()).collect();
         }
         if tenants.is_empty() {
             bail!("no tenant in this lake; name the lake with --lake");

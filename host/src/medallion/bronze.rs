@@ -108,7 +108,7 @@ impl Bronze {
         let schema = evolved(&self.table, &Schema::new(wanted))?;
         let held = schema.as_ref().unwrap_or(self.table.schema());
         let rows = rows(cut, decoded, rules.number, held)?;
-        let mut writer = self.table.writer().with_packing(Packing::Small);
+        let mut writer = self.table.writer().with_packing(Packing::Dense);
         if let Some(schema) = &schema {
             writer = writer.with_schema(schema.clone());
         }

@@ -93,7 +93,7 @@ impl Quarantine {
         }
         let columns = columns(cut, refusals, number)?;
         let rows = to_schema(&columns, self.table.schema(), refusals.len())?;
-        let writer = self.table.writer().with_packing(Packing::Small);
+        let writer = self.table.writer().with_packing(Packing::Dense);
         Ok(writer.write(&rows).await?)
     }
 

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::coordinate::{Layer, Layers, Problem, Setback};
 use super::gathered::Gathered;
 use super::meter::Meter;
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Lake, LakeError, Maintenance, Table};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
 use crate::medallion::decode::{Decoded, Decoder};
@@ -135,11 +135,15 @@ impl TenantLayers {
             .collect()
     }
 
-    /// Housekeeping of the tables' logs, to be run beside the loop.
-    pub fn housekeeping(&self) -> Vec<crate::lake::Maintenance> {
-        let gold = self.gold.iter().map(|gathered| &gathered.gold.table);
-        let tables = [&self.bronze.table, &self.quarantine.table, &self.silver.table];
-        tables.into_iter().chain(gold).map(|t| t.maintenance()).collect()
+    /// Housekeeping of the tables' logs that is due, to be run beside the loop.
+    pub fn housekeeping(&mut self) -> Vec<Maintenance> {
+        let gold = self.gold.iter_mut().map(|gathered| &mut gathered.gold.table);
+        let tables = [
+            &mut self.bronze.table,
+            &mut self.quarantine.table,
+            &mut self.silver.table,
+        ];
+        tables.into_iter().chain(gold).filter_map(Table::maintenance).collect()
     }
 
     /// When the next gold table wants its commit.

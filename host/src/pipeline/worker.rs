@@ -162,6 +162,7 @@ impl<S: Source> Worker<S> {
                 self.flush().await?;
             }
             self.gold(false).await?;
+            self.keep_house();
             let gold_due = self.coordinator.layers.gold_due();
             let wake = [self.pending.due(&self.limits), gold_due].into_iter().flatten().min();
             let event = tokio::select! {
@@ -173,6 +174,18 @@ impl<S: Source> Worker<S> {
             if let Next::End = self.handle(event).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// Lets due housekeeping run beside the loop.
+    fn keep_house(&mut self) {
+        for due in self.coordinator.layers.housekeeping() {
+            let tenant = self.tenant.clone();
+            tokio::spawn(async move {
+                if let Err(error) = due.run().await {
+                    tracing::warn!(%tenant, %error, "housekeeping failed; nothing is lost, it is tried again later");
+                }
+            });
         }
     }
 
