@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match assay::cli::run(assay::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("assay: {error:#}");
+            eprintln!("assay: {}", assay::cli::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -36,6 +36,20 @@ enum Verb {
     Plugin(plugin::Args),
 }
 
+/// An error with its causes, each said once.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// Does what the command line says.
 ///
 /// # Errors

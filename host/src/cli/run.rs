@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -51,7 +51,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 args.until_caught_up,
                 shutdown.clone(),
             );
-            tenants.spawn(async move { running.await.with_context(|| format!("tenant {tenant}")) });
+            tenants.spawn(async move {
+                let ended = running.await;
+                tracing::info!(%tenant, "ended");
+                ended
+            });
         }
         drop(shutdown);
         let mut signals: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stop_signal());
@@ -62,7 +66,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     Some(ended) => {
                         if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|e| e) {
                             // The other tenants go on.
-                            tracing::error!("{error:#}");
+                            tracing::error!("{}", super::told(&error));
                             failed += 1;
                         }
                     }

@@ -185,7 +185,7 @@ fn columns(
 
 /// Lists of texts as a column.
 pub fn texts<'a>(lists: impl Iterator<Item = &'a [String]>) -> ArrayRef {
-    let element = Field::new("element", DataType::Utf8, true);
+    let element = Field::new_list_field(DataType::Utf8, true);
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(element);
     for list in lists {
         for text in list {

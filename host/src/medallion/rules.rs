@@ -476,5 +476,5 @@ pub fn identity_fields() -> Vec<Field> {
 
 /// A list of texts, as `_warnings` and `rules` hold them.
 pub fn text_list() -> DataType {
-    DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
+    DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
 }
