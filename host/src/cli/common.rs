@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
+use super::generate::{Sink, Target};
 use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
+use crate::source::Producer;
 
 /// Where the tables are.
 #[derive(clap::Args, Clone)]
@@ -72,4 +74,32 @@ pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
     tokio::runtime::Runtime::new()
         .context("start the runtime")?
         .block_on(work)
+}
+
+/// A topic as the generator's sink.
+struct Topic {
+    producer: Producer,
+    name: String,
+}
+
+impl Sink for Topic {
+    fn send(&mut self, key: &[u8], line: &[u8]) -> anyhow::Result<()> {
+        Ok(self.producer.send(&self.name, Some(key), Some(line))?)
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        Ok(self.producer.flush()?)
+    }
+}
+
+/// Opens the topic that `generate --kafka` names.
+///
+/// # Errors
+/// Properties that can't be.
+pub fn topic(target: Target<'_>) -> anyhow::Result<Box<dyn Sink>> {
+    let properties = target.properties.iter().cloned().collect();
+    Ok(Box::new(Topic {
+        producer: Producer::new(target.brokers, &properties)?,
+        name: target.topic.to_owned(),
+    }))
 }

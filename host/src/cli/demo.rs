@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use arrow::array::{Array as _, Decimal128Array, Int64Array};
+use arrow::array::{Decimal128Array, Int64Array};
 use tokio::sync::watch;
 
 use super::common::{block_on, sandbox};

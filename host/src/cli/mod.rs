@@ -59,7 +59,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Demo(args) => demo::run(args),
-        Verb::Generate(args) => generate::run(&args, |_| anyhow::bail!("no Kafka yet")),
+        Verb::Generate(args) => generate::run(&args, common::topic),
         Verb::Dimension(args) => dimension::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Source(args) => source::run(args),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::common::{LakeArgs, block_on, sandbox};
 use crate::lake::Lake;
@@ -52,7 +53,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 shutdown.clone(),
             );
             tenants.spawn(async move {
-                let ended = running.await;
+                let span = tracing::info_span!("run", %tenant);
+                let ended = running.instrument(span).await;
                 tracing::info!(%tenant, "ended");
                 ended
             });

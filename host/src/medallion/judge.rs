@@ -497,6 +497,8 @@ fn call(
     columns: &[Option<ArrayRef>],
     width: u32,
 ) -> Result<Answer, JudgeError> {
+    let span = tracing::info_span!("component", step = rule.step, name = %rule.name);
+    let _entered = span.enter();
     let mut answer = rule.configured.judge(rows, columns, width);
     if matches!(answer, Err(CallError::Deadline { .. })) {
         answer = rule.configured.judge(rows, columns, width);

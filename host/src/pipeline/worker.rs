@@ -316,7 +316,10 @@ impl<S: Source> Worker<S> {
         if pending.parts.is_empty() {
             return Ok(());
         }
-        self.check_sources(&pending).await?;
+        if !self.check_sources(&pending).await? {
+            self.begin_again();
+            return Ok(());
+        }
         let mut parts = Vec::new();
         let mut ends = Vec::new();
         for (partition, (from, to, rows)) in pending.parts {
@@ -354,7 +357,8 @@ impl<S: Source> Worker<S> {
     }
 
     /// A topic that was made again since the batch was read is another topic.
-    async fn check_sources(&mut self, pending: &Pending) -> Result<(), WorkerError> {
+    /// False: the source can't be asked for now.
+    async fn check_sources(&mut self, pending: &Pending) -> Result<bool, WorkerError> {
         let mut checked: BTreeMap<&str, ()> = BTreeMap::new();
         for partition in pending.parts.keys() {
             if checked.insert(&partition.topic, ()).is_some() {
@@ -365,6 +369,11 @@ impl<S: Source> Worker<S> {
                 Ok(now) => {
                     return Err(self.other_topic(&partition.topic, &partition.source, &now));
                 }
+                Err(source) if source.is_transient() => {
+                    tracing::warn!(tenant = %self.tenant, error = %source, "begins again from the tables");
+                    self.meter.trouble(&source.to_string());
+                    return Ok(false);
+                }
                 Err(source) => {
                     return Err(WorkerError::Source {
                         tenant: self.tenant.clone(),
@@ -374,7 +383,7 @@ impl<S: Source> Worker<S> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn gold(&mut self, all: bool) -> Result<(), WorkerError> {

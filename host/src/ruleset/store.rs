@@ -152,9 +152,7 @@ impl Store {
                     others.push(stored);
                     return Ok(others);
                 }
-                Err(CommitError::PartitionTouched { files }) => {
-                    others.extend(self.read(&files).await?);
-                }
+                Err(CommitError::PartitionTouched { .. }) => others.extend(self.refresh().await?),
                 Err(CommitError::Lake(error)) => return Err(error.into()),
                 Err(error) => {
                     return Err(RuleSetError::Refused {
