@@ -1,16 +1,18 @@
 //! `assay generate`: sales to try a pipeline on, with the truth about them beside.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use crate::demo::expected::Kind;
 use crate::demo::generate::{Event, Generator, Options, Shares};
+use crate::demo::pour::{Lines, Sink, pour};
 
 /// Generates sales, and writes beside them what the tables must hold in the end.
 ///
@@ -61,7 +63,7 @@ pub struct Args {
 
     /// Lines a second; without it, as fast as they can be taken
     #[arg(long, value_name = "PER SECOND")]
-    pub rate: Option<u64>,
+    pub rate: Option<NonZeroU64>,
 
     #[command(flatten)]
     pub shares: ShareArgs,
@@ -120,27 +122,12 @@ pub struct ShareArgs {
     pub discounts: f64,
 }
 
-/// Where generated lines go.
-pub trait Sink {
-    /// Takes one line, and waits while there is no room for it.
-    ///
-    /// # Errors
-    /// The line could not be taken.
-    fn send(&mut self, key: &[u8], line: &[u8]) -> Result<()>;
-
-    /// Returns once every line so far has arrived.
-    ///
-    /// # Errors
-    /// At least one line did not arrive.
-    fn flush(&mut self) -> Result<()>;
-}
-
 /// The topic that `--kafka` and `--topic` name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target<'a> {
     pub brokers: &'a str,
     pub topic: &'a str,
-    pub properties: &'a [(String, String)],
+    pub properties: BTreeMap<String, String>,
 }
 
 /// Runs the verb. `connect` opens the producer that `--kafka` asks for.
@@ -154,7 +141,10 @@ pub fn run(args: &Args, connect: impl FnOnce(Target<'_>) -> Result<Box<dyn Sink>
     write_dimensions(&generator, &args.folder)?;
     let (mut sink, place) = open(args, connect)?;
     let mut ids = args.ids.then(|| Ids::create(&args.folder)).transpose()?;
-    pour(&mut generator, sink.as_mut(), ids.as_mut(), args.rate)?;
+    pour(&mut generator, sink.as_mut(), args.rate, |event| {
+        ids.as_mut().map_or(Ok(()), |ids| ids.write(event))
+    })
+    .with_context(|| format!("write events to {place}"))?;
     if let Some(ids) = ids {
         ids.close()?;
     }
@@ -203,11 +193,11 @@ fn open(
     connect: impl FnOnce(Target<'_>) -> Result<Box<dyn Sink>>,
 ) -> Result<(Box<dyn Sink>, String)> {
     if let Some(brokers) = &args.kafka {
-        let (topic, properties) = (args.topic.as_str(), args.properties.as_slice());
+        let topic = args.topic.as_str();
         let sink = connect(Target {
             brokers,
             topic,
-            properties,
+            properties: args.properties.iter().cloned().collect(),
         })?;
         return Ok((sink, format!("topic {topic} at {brokers}")));
     }
@@ -224,85 +214,6 @@ fn open(
     Ok((Box::new(Lines(create(&path)?)), place))
 }
 
-/// Sends every line. A reader of standard output that has enough ends the stream without an error.
-fn pour(
-    generator: &mut Generator,
-    sink: &mut dyn Sink,
-    mut ids: Option<&mut Ids>,
-    rate: Option<u64>,
-) -> Result<()> {
-    let mut pace = rate.map(Pace::new).transpose()?;
-    while let Some(event) = generator.next_event() {
-        if let Err(error) = sink.send(event.key.as_bytes(), event.line) {
-            return unless_closed(error);
-        }
-        if let Some(ids) = ids.as_deref_mut() {
-            ids.write(&event)?;
-        }
-        let Some(pause) = pace.as_mut().and_then(Pace::step) else {
-            continue;
-        };
-        if let Err(error) = sink.flush() {
-            return unless_closed(error);
-        }
-        std::thread::sleep(pause);
-    }
-    sink.flush().or_else(unless_closed)
-}
-
-fn unless_closed(error: anyhow::Error) -> Result<()> {
-    let io = error.downcast_ref::<io::Error>();
-    if io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe) {
-        return Ok(());
-    }
-    Err(error)
-}
-
-/// Holds a stream to a rate.
-struct Pace {
-    began: Instant,
-    rate: u64,
-    made: u64,
-}
-
-impl Pace {
-    /// Shorter pauses cost more than they smooth.
-    const SHORTEST: Duration = Duration::from_millis(5);
-
-    fn new(rate: u64) -> Result<Self> {
-        if rate == 0 {
-            bail!("--rate is 0 lines a second, which never ends; give at least 1, or leave it out");
-        }
-        Ok(Self {
-            began: Instant::now(),
-            rate,
-            made: 0,
-        })
-    }
-
-    /// Counts a line; how long to wait now, if at all.
-    fn step(&mut self) -> Option<Duration> {
-        self.made += 1;
-        let due = Duration::from_secs_f64(self.made as f64 / self.rate as f64);
-        let ahead = due.checked_sub(self.began.elapsed())?;
-        (ahead >= Self::SHORTEST).then_some(ahead)
-    }
-}
-
-/// Lines to a writer, each with its end.
-struct Lines<W: Write>(W);
-
-impl<W: Write> Sink for Lines<W> {
-    fn send(&mut self, _: &[u8], line: &[u8]) -> Result<()> {
-        self.0.write_all(line)?;
-        Ok(self.0.write_all(b"\n")?)
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(self.0.flush()?)
-    }
-}
-
 /// `expected-ids.csv`. A line without an id has an empty one.
 struct Ids(BufWriter<File>);
 
@@ -313,12 +224,12 @@ impl Ids {
         Ok(Self(file))
     }
 
-    fn write(&mut self, event: &Event<'_>) -> Result<()> {
+    fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
         if event.kind != Kind::MissingId {
             event.sale.write_id(&mut self.0)?;
         }
         let rule = event.kind.rule().unwrap_or_default();
-        Ok(writeln!(self.0, ",{},{rule}", event.kind.table())?)
+        writeln!(self.0, ",{},{rule}", event.kind.table())
     }
 
     fn close(mut self) -> Result<()> {
@@ -361,6 +272,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
+    use anyhow::bail;
     use clap::Parser;
 
     use super::*;
@@ -423,12 +335,12 @@ mod tests {
     fn to_kafka_go_the_same_lines_keyed_by_store() {
         struct Taken(Rc<RefCell<Vec<(String, String)>>>);
         impl Sink for Taken {
-            fn send(&mut self, key: &[u8], line: &[u8]) -> Result<()> {
+            fn send(&mut self, key: &[u8], line: &[u8]) -> io::Result<()> {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                 self.0.borrow_mut().push((text(key), text(line)));
                 Ok(())
             }
-            fn flush(&mut self) -> Result<()> {
+            fn flush(&mut self) -> io::Result<()> {
                 Ok(())
             }
         }
@@ -446,10 +358,7 @@ mod tests {
         ];
         run(&args(folder, &more), |target| {
             assert_eq!((target.brokers, target.topic), ("here:9092", "sales"));
-            assert_eq!(
-                target.properties,
-                [("linger.ms".to_owned(), "5".to_owned())]
-            );
+            assert_eq!(target.properties["linger.ms"], "5");
             Ok(Box::new(Taken(taken.clone())))
         })
         .unwrap();
@@ -469,20 +378,6 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_stretches_the_stream() {
-        let folder = tempfile::tempdir().unwrap();
-        let began = Instant::now();
-        run(
-            &args(folder.path(), &["--count", "30", "--rate", "200"]),
-            no_kafka,
-        )
-        .unwrap();
-        assert!(began.elapsed() >= Duration::from_millis(140));
-        let error = run(&args(folder.path(), &["--rate", "0"]), no_kafka).unwrap_err();
-        assert!(error.to_string().contains("at least 1"));
-    }
-
-    #[test]
     fn the_defaults_are_the_generator_s_own() {
         let made = args(Path::new("x"), &[]).options();
         let own = Options::default();
@@ -493,20 +388,5 @@ mod tests {
         );
         assert_eq!((made.stores, made.products), (own.stores, own.products));
         assert_eq!(made.first_day, own.first_day);
-    }
-
-    #[test]
-    fn a_reader_that_has_enough_is_no_error() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut generator = Generator::new(Options::default()).unwrap();
-        pour(&mut generator, &mut Lines(Closed), None, None).unwrap();
     }
 }
