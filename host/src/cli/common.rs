@@ -1,11 +1,13 @@
 //! What several verbs need.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::generate::{Sink, Target};
+use super::generate::Target;
+use crate::demo::pour::Sink;
 use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
@@ -83,12 +85,13 @@ struct Topic {
 }
 
 impl Sink for Topic {
-    fn send(&mut self, key: &[u8], line: &[u8]) -> anyhow::Result<()> {
-        Ok(self.producer.send(&self.name, Some(key), Some(line))?)
+    fn send(&mut self, key: &[u8], line: &[u8]) -> io::Result<()> {
+        let sent = self.producer.send(&self.name, Some(key), Some(line));
+        sent.map_err(io::Error::other)
     }
 
-    fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.producer.flush()?)
+    fn flush(&mut self) -> io::Result<()> {
+        self.producer.flush().map_err(io::Error::other)
     }
 }
 
@@ -97,9 +100,8 @@ impl Sink for Topic {
 /// # Errors
 /// Properties that can't be.
 pub fn topic(target: Target<'_>) -> anyhow::Result<Box<dyn Sink>> {
-    let properties = target.properties.iter().cloned().collect();
     Ok(Box::new(Topic {
-        producer: Producer::new(target.brokers, &properties)?,
+        producer: Producer::new(target.brokers, &target.properties)?,
         name: target.topic.to_owned(),
     }))
 }
