@@ -53,7 +53,7 @@ pub async fn start(
     let plan = Plan::of(config, active(&registry))?;
     let why = format!("{} as it was at start", config.path.display());
     let number = activate(lake, config, &mut registry, &plan, &why).await?;
-    tracing::info!(tenant = %config.tenant, ruleset = number.0, "rule set is active");
+    tracing::info!(ruleset = number.0, "rule set is active");
     Ok(TenantLayers::open(lake, config, registry, meter).await?)
 }
 

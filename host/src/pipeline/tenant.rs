@@ -286,7 +286,7 @@ impl Layers for TenantLayers {
                 duplicates: Vec::new(),
             })),
             Err(error) => {
-                tracing::warn!(tenant = %self.tenant, %error, "batch is in bronze and could not be judged");
+                tracing::warn!(%error, "batch is in bronze and could not be judged");
                 Ok(None)
             }
         }

@@ -183,7 +183,7 @@ impl<S: Source> Worker<S> {
             let tenant = self.tenant.clone();
             tokio::spawn(async move {
                 if let Err(error) = due.run().await {
-                    tracing::warn!(%tenant, %error, "housekeeping failed; nothing is lost, it is tried again later");
+                    tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
                 }
             });
         }
@@ -227,7 +227,7 @@ impl<S: Source> Worker<S> {
                 });
             }
             Event::Degraded { text } => {
-                tracing::warn!(tenant = %self.tenant, "{text}");
+                tracing::warn!("{text}");
                 self.meter.trouble(&text);
             }
         }
@@ -267,7 +267,7 @@ impl<S: Source> Worker<S> {
                 Some(position) => Start::At(position),
                 None => self.begin(&partition)?,
             };
-            tracing::info!(tenant = %self.tenant, %partition, ?start, "partition assigned");
+            tracing::info!(%partition, ?start, "partition assigned");
             answer.push((partition, start));
         }
         // A source that has moved on asks again.
@@ -370,7 +370,7 @@ impl<S: Source> Worker<S> {
                     return Err(self.other_topic(&partition.topic, &partition.source, &now));
                 }
                 Err(source) if source.is_transient() => {
-                    tracing::warn!(tenant = %self.tenant, error = %source, "begins again from the tables");
+                    tracing::warn!(error = %source, "begins again from the tables");
                     self.meter.trouble(&source.to_string());
                     return Ok(false);
                 }
@@ -413,7 +413,7 @@ impl<S: Source> Worker<S> {
                 });
             }
             Setback::Again => {
-                tracing::warn!(%tenant, %error, "begins again from the tables");
+                tracing::warn!(%error, "begins again from the tables");
                 Duration::from_millis(10) * self.tries.min(100)
             }
             Setback::Later => {
@@ -424,7 +424,7 @@ impl<S: Source> Worker<S> {
                         source: error,
                     });
                 }
-                tracing::error!(%tenant, %error, "the lake does not answer as it should; nothing is lost, trying again");
+                tracing::error!(%error, "the lake does not answer as it should; nothing is lost, trying again");
                 self.meter.trouble(&error.to_string());
                 (Duration::from_millis(250) * 2_u32.saturating_pow(self.tries.min(10))).min(LONGEST_PAUSE)
             }
