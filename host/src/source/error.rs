@@ -40,6 +40,20 @@ pub enum SourceError {
         value: String,
         reason: String,
     },
+    #[error("these properties do not go together: {reason}; check [source.properties] in the TOML")]
+    Properties { reason: String },
+    #[error(
+        "topic {topic} was deleted and made again (it was {before}, it is {now}): if that is meant, say `assay source new-generation`"
+    )]
+    TopicReplaced {
+        topic: String,
+        before: String,
+        now: String,
+    },
+    #[error("{brokers} did not take a message: {reason}")]
+    Undelivered { brokers: String, reason: String },
+    #[error("the broker in the process failed: {reason}")]
+    Broker { reason: String },
     #[error("the Kafka client at {brokers} failed for good: {reason}; start the host again")]
     Fatal { brokers: String, reason: String },
     #[error("{}: {source}; check `path` in the TOML and its rights", path.display())]
@@ -55,6 +69,14 @@ pub enum SourceError {
         "{}: its first line is not the one that was there before: it is another file; give it another name", path.display()
     )]
     FileReplaced { path: PathBuf },
+    #[error(
+        "{}: the line at byte {offset} does not end within {limit} bytes: one event a line is read, so this is no such file", path.display()
+    )]
+    LineTooLong {
+        path: PathBuf,
+        offset: Offset,
+        limit: usize,
+    },
     #[error("the thread that reads the source could not start: {0}")]
     Thread(std::io::Error),
     #[error("{partition}: records could not be put into columns: {source}")]

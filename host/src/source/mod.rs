@@ -13,7 +13,15 @@ mod error;
 
 pub mod records;
 
+pub mod file;
+
 pub mod memory;
+
+pub mod kafka;
+
+pub mod producer;
+
+pub mod broker;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,8 +29,12 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use tokio::sync::oneshot;
 
+pub use broker::Broker;
 pub use error::SourceError;
+pub use file::FileSource;
+pub use kafka::{KafkaOptions, KafkaSource, beginnings, bounds, partitions_of};
 pub use memory::MemorySource;
+pub use producer::Producer;
 pub use records::schema;
 
 use crate::names::{Offset, Partition};
