@@ -69,6 +69,14 @@ pub enum SourceError {
         "{}: its first line is not the one that was there before: it is another file; give it another name", path.display()
     )]
     FileReplaced { path: PathBuf },
+    #[error(
+        "{}: the line at byte {offset} does not end within {limit} bytes: one event a line is read, so this is no such file", path.display()
+    )]
+    LineTooLong {
+        path: PathBuf,
+        offset: Offset,
+        limit: usize,
+    },
     #[error("the thread that reads the source could not start: {0}")]
     Thread(std::io::Error),
     #[error("{partition}: records could not be put into columns: {source}")]

@@ -13,8 +13,6 @@ mod error;
 
 pub mod records;
 
-mod columns;
-
 pub mod file;
 
 pub mod memory;
