@@ -32,21 +32,66 @@ fn whatever_comes_in_ends_in_silver_or_in_quarantine_with_its_rule() {
         ("malformed", format!("{{\"a\":{deep}}}").into_bytes()),
         ("no_key", with("", "quantity", Some(1.into())).into_bytes()),
         ("no_key", with("x", "transaction_id", None).into_bytes()),
-        ("no_key", with("x", "transaction_id", Some(Value::Null)).into_bytes()),
-        ("no_business_date", with("T2", "timestamp", None).into_bytes()),
-        ("no_business_date", with("T3", "timestamp", Some("yesterday".into())).into_bytes()),
-        ("bad_partition_value", with("T4", "store_id", Some("S".repeat(300).into())).into_bytes()),
-        ("bad_partition_value", with("T5", "store_id", Some("".into())).into_bytes()),
-        ("bad_partition_value", with("T6", "store_id", None).into_bytes()),
-        ("quantity_missing", with("T7", "quantity", Some("many".into())).into_bytes()),
-        ("silver", with("T8", "quantity", Some("3".into())).into_bytes()),
-        ("quantity_negative", with("T9", "quantity", Some((-3).into())).into_bytes()),
-        ("silver", with("T10", "new_field", Some(true.into())).into_bytes()),
-        ("silver", with("T11", "new_field", Some("now a text".into())).into_bytes()),
-        ("silver", with("T12", "note", Some("x".repeat(1 << 20).into())).into_bytes()),
-        ("silver", with("T13", "store_id", Some("a b/ü=%".into())).into_bytes()),
-        ("conflicting_duplicate", with("T8", "quantity", Some("4".into())).into_bytes()),
-        ("duplicate", with("T8", "quantity", Some("3".into())).into_bytes()),
+        (
+            "no_key",
+            with("x", "transaction_id", Some(Value::Null)).into_bytes(),
+        ),
+        (
+            "no_business_date",
+            with("T2", "timestamp", None).into_bytes(),
+        ),
+        (
+            "no_business_date",
+            with("T3", "timestamp", Some("yesterday".into())).into_bytes(),
+        ),
+        (
+            "bad_partition_value",
+            with("T4", "store_id", Some("S".repeat(300).into())).into_bytes(),
+        ),
+        (
+            "bad_partition_value",
+            with("T5", "store_id", Some("".into())).into_bytes(),
+        ),
+        (
+            "bad_partition_value",
+            with("T6", "store_id", None).into_bytes(),
+        ),
+        (
+            "quantity_missing",
+            with("T7", "quantity", Some("many".into())).into_bytes(),
+        ),
+        (
+            "silver",
+            with("T8", "quantity", Some("3".into())).into_bytes(),
+        ),
+        (
+            "quantity_negative",
+            with("T9", "quantity", Some((-3).into())).into_bytes(),
+        ),
+        (
+            "silver",
+            with("T10", "new_field", Some(true.into())).into_bytes(),
+        ),
+        (
+            "silver",
+            with("T11", "new_field", Some("now a text".into())).into_bytes(),
+        ),
+        (
+            "silver",
+            with("T12", "note", Some("x".repeat(1 << 20).into())).into_bytes(),
+        ),
+        (
+            "silver",
+            with("T13", "store_id", Some("a b/ü=%".into())).into_bytes(),
+        ),
+        (
+            "conflicting_duplicate",
+            with("T8", "quantity", Some("4".into())).into_bytes(),
+        ),
+        (
+            "duplicate",
+            with("T8", "quantity", Some("3".into())).into_bytes(),
+        ),
     ];
     let mut bytes = Vec::new();
     let mut wanted = BTreeMap::new();
@@ -61,15 +106,24 @@ fn whatever_comes_in_ends_in_silver_or_in_quarantine_with_its_rule() {
 
     let mut ends = BTreeMap::new();
     for row in place.rows("retail/silver") {
-        assert!(ends.insert(row["_offset"].as_i64().unwrap(), "silver".to_owned()).is_none());
+        assert!(
+            ends.insert(row["_offset"].as_i64().unwrap(), "silver".to_owned())
+                .is_none()
+        );
     }
     for row in place.rows("retail/quarantine") {
         let rule = row["rule"].as_str().unwrap().to_owned();
-        assert!(ends.insert(row["_offset"].as_i64().unwrap(), rule).is_none());
+        assert!(
+            ends.insert(row["_offset"].as_i64().unwrap(), rule)
+                .is_none()
+        );
     }
     assert_eq!(ends, wanted);
     let bronze = place.rows("retail/bronze");
-    let changed = bronze.iter().find(|row| row["transaction_id"] == "T11").unwrap();
+    let changed = bronze
+        .iter()
+        .find(|row| row["transaction_id"] == "T11")
+        .unwrap();
     assert_eq!(changed["new_field"], Value::Null);
     assert_eq!(changed["_rescued"], r#"{"new_field":"now a text"}"#);
 }
@@ -80,25 +134,45 @@ fn a_wrong_pipeline_is_refused_with_the_file_the_line_and_what_to_do() {
     let events = place.write("events/good.ndjson", format!("{GOOD}\n"));
     let wrong = |replace: &[(&str, &str)], says: &[&str]| {
         let pipeline = place.retail_from_files(&events, replace);
-        let said = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]).badly();
+        let said = place
+            .assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+            .badly();
         for part in says {
             assert!(said.contains(part), "{part:?} is not in: {said}");
         }
         let check = place.assay(&["check", pipeline.to_str().unwrap()]);
         assert!(!check.good, "check finds nothing wrong: {}", check.out);
-        assert!(!place.lake().join("retail/bronze").exists(), "something was written");
+        assert!(
+            !place.lake().join("retail/bronze").exists(),
+            "something was written"
+        );
     };
-    wrong(&[("[[validate]]", "[[valdate]]")], &["retail.toml", "line", "valdate"]);
-    wrong(&[("quantity = \"integer\"", "quantity = \"int\"")], &["retail.toml", "\"int\" is no type"]);
     wrong(
-        &[("validate-sales/validate-sales.wasm", "validate-sales/absent.wasm")],
+        &[("[[validate]]", "[[valdate]]")],
+        &["retail.toml", "line", "valdate"],
+    );
+    wrong(
+        &[("quantity = \"integer\"", "quantity = \"int\"")],
+        &["retail.toml", "\"int\" is no type"],
+    );
+    wrong(
+        &[(
+            "validate-sales/validate-sales.wasm",
+            "validate-sales/absent.wasm",
+        )],
         &["absent.wasm", "assay plugin build"],
     );
     wrong(
-        &[("validate-sales/validate-sales.wasm", "enrich-sales/enrich-sales.wasm")],
+        &[(
+            "validate-sales/validate-sales.wasm",
+            "enrich-sales/enrich-sales.wasm",
+        )],
         &["enrich-sales", "enricher", "validat"],
     );
-    wrong(&[("tenant = \"retail\"", "tenant = \"../retail\"")], &["../retail", "lower-case"]);
+    wrong(
+        &[("tenant = \"retail\"", "tenant = \"../retail\"")],
+        &["../retail", "lower-case"],
+    );
 }
 
 #[test]
@@ -112,7 +186,9 @@ fn a_file_that_is_no_component_is_refused_in_words() {
     let end = begin + text[begin..].find('"').unwrap();
     let text = format!("{}{}{}", &text[..begin], garbage.display(), &text[end..]);
     std::fs::write(&pipeline, text).unwrap();
-    let said = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]).badly();
+    let said = place
+        .assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+        .badly();
     assert!(said.contains("garbage"), "{said}");
     assert!(said.contains("component"), "{said}");
 }
@@ -123,7 +199,9 @@ fn a_lake_that_is_a_file_is_a_clear_error() {
     let events = place.write("events/good.ndjson", format!("{GOOD}\n"));
     place.write("lake", "not a folder");
     let pipeline = place.retail_from_files(&events, &[]);
-    let said = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]).badly();
+    let said = place
+        .assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+        .badly();
     assert!(said.contains("lake"), "{said}");
 }
 
@@ -136,7 +214,13 @@ fn a_dimension_with_a_key_twice_is_refused_with_its_line() {
         "products.csv",
         "product_id,product_name,category,list_price,cost\nP1,Tea,grocery,2.50,1.00\nP1,Tea,grocery,2.50,1.00\n",
     );
-    let arguments = ["dimension", "load", "retail", "product", twice.to_str().unwrap()];
+    let arguments = [
+        "dimension",
+        "load",
+        "retail",
+        "product",
+        twice.to_str().unwrap(),
+    ];
     let more = ["--pipeline", pipeline.to_str().unwrap()];
     let said = place.assay(&[&arguments[..], &more].concat()).badly();
     assert!(said.contains("products.csv:3"), "{said}");

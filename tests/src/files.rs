@@ -8,8 +8,19 @@ use crate::place::Place;
 /// Sales with everything that goes wrong in them, and the truth about them.
 fn generate(place: &Place, count: u32, seed: u64) {
     let arguments = [
-        "generate", "sales", "--count", &count.to_string(), "--seed", &seed.to_string(),
-        "--conflicts", "0.002", "--returns", "0.02", "--discounts", "0.1", "--ids",
+        "generate",
+        "sales",
+        "--count",
+        &count.to_string(),
+        "--seed",
+        &seed.to_string(),
+        "--conflicts",
+        "0.002",
+        "--returns",
+        "0.02",
+        "--discounts",
+        "0.1",
+        "--ids",
     ];
     place.assay(&arguments).well();
 }
@@ -43,7 +54,10 @@ fn killed_ten_times_at_random_the_tables_end_the_same() {
     let small = "\n[batch]\nrows = 2000\nevery = \"50ms\"\n\n[event]";
     let pipeline = place.retail_from_files(
         &place.path().join("sales/events"),
-        &[("\n[event]", small), ("every = \"5s\"", "every = \"200ms\"")],
+        &[
+            ("\n[event]", small),
+            ("every = \"5s\"", "every = \"200ms\""),
+        ],
     );
     let mut random = ChaCha8Rng::seed_from_u64(11);
     for _ in 0..10 {

@@ -19,7 +19,11 @@ fn the_real_week_adds_up_to_what_an_independent_script_computes() {
     place.run_to_the_end(&pipeline);
     let said = place.reader(
         "online_retail.py",
-        &[csv.to_str().unwrap(), place.lake().to_str().unwrap(), "online-retail"],
+        &[
+            csv.to_str().unwrap(),
+            place.lake().to_str().unwrap(),
+            "online-retail",
+        ],
     );
     assert!(said.contains("OK"), "{said}");
 }

@@ -50,17 +50,31 @@ pub fn repository() -> PathBuf {
 /// The command under test, as `make components` built it.
 fn assay() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let found = test.ancestors().skip(2).map(|folder| folder.join("assay")).next().unwrap();
-    assert!(found.is_file(), "{}: say `make test`, which builds it", found.display());
+    let found = test
+        .ancestors()
+        .skip(2)
+        .map(|folder| folder.join("assay"))
+        .next()
+        .unwrap();
+    assert!(
+        found.is_file(),
+        "{}: say `make test`, which builds it",
+        found.display()
+    );
     found
 }
 
 /// Python with the readers, as `make test` sets it up.
 fn python() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let cache =
+        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
     let python = cache.join("assay/readers/bin/python");
-    assert!(python.exists(), "{}: say `make test`, which sets it up", python.display());
+    assert!(
+        python.exists(),
+        "{}: say `make test`, which sets it up",
+        python.display()
+    );
     python
 }
 
@@ -109,7 +123,10 @@ impl Place {
         let text = std::fs::read_to_string(repository().join("pipelines/retail.toml")).unwrap();
         let begin = text.find("[source]").unwrap();
         let end = begin + text[begin..].find("\n[event]").unwrap();
-        let source = format!("[source]\nkind = \"file\"\npath = \"{}\"\n", events.display());
+        let source = format!(
+            "[source]\nkind = \"file\"\npath = \"{}\"\n",
+            events.display()
+        );
         let mut replace = vec![(&text[begin..end], source.as_str())];
         replace.extend_from_slice(more);
         self.pipeline("retail", &replace)
@@ -156,12 +173,15 @@ impl Place {
     pub fn rows(&self, table: &str) -> Vec<serde_json::Value> {
         let path = self.lake().join(table);
         let text = self.reader("rows.py", &[path.to_str().unwrap()]);
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Runs a pipeline until everything is in gold, then has the books checked.
     pub fn run_to_the_end(&self, pipeline: &Path) {
-        self.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]).well();
+        self.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+            .well();
         let books = self.assay(&["verify"]).well();
         assert!(books.contains("the books balance"), "{books}");
     }

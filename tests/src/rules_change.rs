@@ -31,7 +31,9 @@ fn tear_silver(place: &Place) -> PathBuf {
 }
 
 fn by_id(rows: Vec<Value>) -> BTreeMap<String, Value> {
-    let ids = rows.into_iter().map(|row| (row["transaction_id"].as_str().unwrap().to_owned(), row));
+    let ids = rows
+        .into_iter()
+        .map(|row| (row["transaction_id"].as_str().unwrap().to_owned(), row));
     ids.collect()
 }
 
@@ -45,23 +47,37 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     place.run_to_the_end(&pipeline);
     let load = |file: &PathBuf| {
         let pipeline = pipeline.to_str().unwrap();
-        let arguments = ["dimension", "load", "retail", "product", file.to_str().unwrap()];
-        place.assay(&[&arguments[..], &["--pipeline", pipeline]].concat()).well();
+        let arguments = [
+            "dimension",
+            "load",
+            "retail",
+            "product",
+            file.to_str().unwrap(),
+        ];
+        place
+            .assay(&[&arguments[..], &["--pipeline", pipeline]].concat())
+            .well();
     };
     load(&products);
 
     // The host dies between bronze and silver.
     append(&events, &(sale(2, "P1", 2) + &sale(3, "P1", -2)));
     let torn = tear_silver(&place);
-    let said = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]).badly();
+    let said = place
+        .assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+        .badly();
     assert!(said.contains("torn"), "{said}");
     assert_eq!(place.rows("retail/bronze").len(), 3);
     std::fs::remove_file(torn).unwrap();
 
     // The dimension and the rules change, then it comes back.
-    let renamed = "product_id,product_name,category,list_price,cost\nP1,Green tea,grocery,2.50,1.00\n";
+    let renamed =
+        "product_id,product_name,category,list_price,cost\nP1,Green tea,grocery,2.50,1.00\n";
     load(&place.write("renamed.csv", renamed));
-    let validate = format!("{}/plugins/validate-sales/validate-sales.wasm\"", repository().display());
+    let validate = format!(
+        "{}/plugins/validate-sales/validate-sales.wasm\"",
+        repository().display()
+    );
     let text = std::fs::read_to_string(&pipeline).unwrap();
     let stricter = format!("{validate}\nparams = {{ max_quantity = 1 }}");
     std::fs::write(&pipeline, text.replace(&validate, &stricter)).unwrap();
@@ -78,7 +94,10 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
         .into_iter()
         .map(|row| {
             let raw: Value = serde_json::from_str(row["_raw"].as_str().unwrap()).unwrap();
-            (raw["transaction_id"].as_str().unwrap().into(), row["rule"].as_str().unwrap().into())
+            (
+                raw["transaction_id"].as_str().unwrap().into(),
+                row["rule"].as_str().unwrap().into(),
+            )
         })
         .collect();
     assert_eq!(refused["T3"], "quantity_negative");

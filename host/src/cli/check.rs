@@ -32,10 +32,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let tenant = &config.tenant;
             println!("{}: tenant {tenant}", config.path.display());
             let mut workshop = Workshop::new(sandbox.clone());
-            let ready = Plan::of(&config, None).map_err(anyhow::Error::from).and_then(|plan| {
-                let rules = workshop.prepare(RuleSetNumber(0), &plan.definition, &plan.blobs)?;
-                Ok(rules)
-            });
+            let ready = Plan::of(&config, None)
+                .map_err(anyhow::Error::from)
+                .and_then(|plan| {
+                    let rules =
+                        workshop.prepare(RuleSetNumber(0), &plan.definition, &plan.blobs)?;
+                    Ok(rules)
+                });
             wrong += report("rules", ready.map(|rules| describe(&rules)));
             wrong += report("source", reach(&config).await);
             wrong += report("lake", reach_lake(&args.lake, &config).await);
@@ -54,7 +57,7 @@ fn report(what: &str, found: anyhow::Result<String>) -> u32 {
             0
         }
         Err(error) => {
-            println!("  {what}: WRONG: {error:#}");
+            println!("  {what}: WRONG: {}", super::told(&error));
             1
         }
     }
@@ -62,13 +65,31 @@ fn report(what: &str, found: anyhow::Result<String>) -> u32 {
 
 fn describe(rules: &Rules) -> String {
     let mut text = String::new();
-    for rule in rules.cleanse.iter().chain(&rules.validate).chain(&rules.enrich) {
-        let names: Vec<&str> = rule.description.rules.iter().map(|r| r.name.as_str()).collect();
-        let names = if names.is_empty() { "no rules of its own".to_owned() } else { names.join(", ") };
+    for rule in rules
+        .cleanse
+        .iter()
+        .chain(&rules.validate)
+        .chain(&rules.enrich)
+    {
+        let names: Vec<&str> = rule
+            .description
+            .rules
+            .iter()
+            .map(|r| r.name.as_str())
+            .collect();
+        let names = if names.is_empty() {
+            "no rules of its own".to_owned()
+        } else {
+            names.join(", ")
+        };
         text.push_str(&format!("\n    {} {}: {names}", rule.step, rule.name));
     }
     for gold in &rules.gold {
-        text.push_str(&format!("\n    gold {} by {}", gold.table, gold.description.keys.join(", ")));
+        text.push_str(&format!(
+            "\n    gold {} by {}",
+            gold.table,
+            gold.description.keys.join(", ")
+        ));
     }
     for note in &rules.notes {
         text.push_str(&format!("\n    note: {note}"));
@@ -103,7 +124,9 @@ async fn reach(config: &Config) -> anyhow::Result<String> {
 
 async fn reach_lake(lake: &LakeArgs, config: &Config) -> anyhow::Result<String> {
     let lake = lake.of(config)?;
-    let table = lake.open_table(&format!("{}/bronze", config.tenant)).await?;
+    let table = lake
+        .open_table(&format!("{}/bronze", config.tenant))
+        .await?;
     Ok(match table {
         Some(table) => format!(": bronze is at version {}", table.version()),
         None => ": no tables of the tenant yet".to_owned(),

@@ -67,18 +67,31 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             start: StartConfig::Earliest,
             properties: [("session.timeout.ms".to_owned(), "6000".to_owned())].into(),
         };
-        let folder = args.lake.join(format!("demo-{}", chrono::Utc::now().format("%Y%m%dT%H%M%S")));
+        let folder = args.lake.join(format!(
+            "demo-{}",
+            chrono::Utc::now().format("%Y%m%dT%H%M%S")
+        ));
         let uri = folder.display().to_string();
         let lake = Lake::open(&uri).with_context(|| format!("open lake {uri}"))?;
         let tenant = config.tenant.clone();
-        println!("sixty stores sell {} times a second; tables in {uri}/{tenant}", args.rate);
+        println!(
+            "sixty stores sell {} times a second; tables in {uri}/{tenant}",
+            args.rate
+        );
         println!("Ctrl-C ends it; then the books are checked\n");
 
         let meter = Arc::new(Meter::default());
         let shared = Arc::new(Shared::default());
         let (stop, shutdown) = watch::channel(false);
         let sandbox = sandbox()?;
-        let host = run_tenant(config, lake.clone(), sandbox.clone(), meter.clone(), false, shutdown);
+        let host = run_tenant(
+            config,
+            lake.clone(),
+            sandbox.clone(),
+            meter.clone(),
+            false,
+            shutdown,
+        );
         let mut host = tokio::spawn(host);
         let selling = {
             let (shared, meter) = (shared.clone(), meter.clone());
@@ -170,12 +183,17 @@ async fn watch_it(
         waits.sort_unstable();
         let at = |share: usize| {
             let place = (waits.len().saturating_sub(1)) * share / 100;
-            waits.get(place).map(|millis| Duration::from_millis(*millis))
+            waits
+                .get(place)
+                .map(|millis| Duration::from_millis(*millis))
         };
         let progress = Progress {
             elapsed: began.elapsed(),
             events_per_second: (counts.bronze - before.1) as f64 / passed,
-            lag: shared.sent.load(Ordering::Relaxed).saturating_sub(counts.bronze),
+            lag: shared
+                .sent
+                .load(Ordering::Relaxed)
+                .saturating_sub(counts.bronze),
             bronze: counts.bronze,
             silver: counts.silver,
             quarantine: counts.refused.values().sum(),
@@ -194,7 +212,9 @@ async fn watch_it(
 /// What gold's daily sales hold, read from the table as anyone would.
 async fn gold_so_far(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Gold> {
     let mut gold = Gold::default();
-    let table = lake.open_table(&format!("{tenant}/gold/daily_sales")).await?;
+    let table = lake
+        .open_table(&format!("{tenant}/gold/daily_sales"))
+        .await?;
     let Some(table) = table else { return Ok(gold) };
     let reader = table.reader();
     for file in table.files() {

@@ -82,7 +82,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let who = Who { by: user(), why };
                 let at = chrono::Utc::now().timestamp_micros();
                 registry.repin(&repin, &who, at).await?;
-                println!("{tenant}: {} offsets {from} to {to} are judged by rule set {number}", repin.partition);
+                println!(
+                    "{tenant}: {} offsets {from} to {to} are judged by rule set {number}",
+                    repin.partition
+                );
                 Ok(())
             }
         }
@@ -91,7 +94,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 async fn show(tenant: &Tenant, number: Option<i64>, lake: &LakeArgs) -> anyhow::Result<()> {
     let lake = lake.named()?;
-    if lake.open_table(&format!("{tenant}/rulesets")).await?.is_none() {
+    if lake
+        .open_table(&format!("{tenant}/rulesets"))
+        .await?
+        .is_none()
+    {
         bail!("tenant {tenant} has no rule sets in this lake; name the lake with --lake");
     }
     let registry = Registry::open(&lake, tenant, sandbox()?).await?;
@@ -105,7 +112,10 @@ async fn show(tenant: &Tenant, number: Option<i64>, lake: &LakeArgs) -> anyhow::
     let definition = registry
         .definition(number)
         .with_context(|| format!("there is no rule set {number}"))?;
-    println!("\nrule set {number}:\n{}", serde_json::to_string_pretty(definition)?);
+    println!(
+        "\nrule set {number}:\n{}",
+        serde_json::to_string_pretty(definition)?
+    );
     Ok(())
 }
 
@@ -118,7 +128,8 @@ async fn find(
     from: Offset,
 ) -> anyhow::Result<Partition> {
     let bronze = lake.open_table(&format!("{tenant}/bronze")).await?;
-    let bronze = bronze.with_context(|| format!("tenant {tenant} has no bronze table in this lake"))?;
+    let bronze =
+        bronze.with_context(|| format!("tenant {tenant} has no bronze table in this lake"))?;
     let known = bronze.transactions().keys();
     let partition = known
         .filter_map(|app_id| Partition::of_app_id(tenant, app_id))

@@ -103,7 +103,9 @@ pub async fn run_tenant(
     let ended = match &config.source {
         SourceConfig::File { path } => {
             let source = FileSource::new(config.resolve(path), until_caught_up)?;
-            Worker::new(&config, layers, source, meter, until_caught_up, shutdown).run().await
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await
         }
         SourceConfig::Kafka {
             brokers,
@@ -115,12 +117,16 @@ pub async fn run_tenant(
             let source = KafkaSource::new(KafkaOptions {
                 brokers: brokers.clone(),
                 topics: topics.clone(),
-                group: group.clone().unwrap_or_else(|| format!("assay-{}", config.tenant)),
+                group: group
+                    .clone()
+                    .unwrap_or_else(|| format!("assay-{}", config.tenant)),
                 instance: instance(&config),
                 properties: properties.clone(),
                 until_caught_up,
             })?;
-            Worker::new(&config, layers, source, meter, until_caught_up, shutdown).run().await
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await
         }
     };
     Ok(ended?)

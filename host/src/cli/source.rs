@@ -84,7 +84,9 @@ async fn bronze(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Table> {
 
 fn partitions(table: &Table, tenant: &Tenant) -> Vec<Partition> {
     let known = table.transactions().keys();
-    known.filter_map(|app_id| Partition::of_app_id(tenant, app_id)).collect()
+    known
+        .filter_map(|app_id| Partition::of_app_id(tenant, app_id))
+        .collect()
 }
 
 async fn show(lake: &Lake, tenant: &Tenant) -> anyhow::Result<()> {
@@ -119,7 +121,9 @@ async fn accept_gap(
 ) -> anyhow::Result<()> {
     let mut table = bronze(lake, tenant).await?;
     let known = partitions(&table, tenant);
-    let partition = known.into_iter().find(|p| &*p.topic == topic && p.number == number);
+    let partition = known
+        .into_iter()
+        .find(|p| &*p.topic == topic && p.number == number);
     let partition = partition.with_context(|| format!("bronze has nothing of {topic}/{number}"))?;
     let from = layer::progress(&table, tenant, &partition, "").unwrap_or_default();
     if to == from {
@@ -147,7 +151,9 @@ async fn new_generation(lake: &Lake, config: &Config, topic: &str) -> anyhow::Re
         ..
     } = &config.source
     else {
-        bail!("{tenant} does not read Kafka; a file that was replaced is a new file under another name");
+        bail!(
+            "{tenant} does not read Kafka; a file that was replaced is a new file under another name"
+        );
     };
     let mut table = bronze(lake, tenant).await?;
     let found = source::beginnings(brokers, topic, properties).await?;
@@ -171,6 +177,9 @@ async fn new_generation(lake: &Lake, config: &Config, topic: &str) -> anyhow::Re
         ..commit_of("ASSAY NEW GENERATION")
     };
     table.commit(&commit).await?;
-    println!("{tenant}: takes up {} partitions of the new topic {topic}", found.len());
+    println!(
+        "{tenant}: takes up {} partitions of the new topic {topic}",
+        found.len()
+    );
     Ok(())
 }

@@ -25,7 +25,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let mut tenants = args.tenants;
         if tenants.is_empty() {
             let tables = lake.list_tables("").await?;
-            let names = tables.iter().filter_map(|table| table.strip_suffix("/bronze"));
+            let names = tables
+                .iter()
+                .filter_map(|table| table.strip_suffix("/bronze"));
             tenants = names.filter_map(|name| name.parse().ok()).collect();
         }
         if tenants.is_empty() {
@@ -33,6 +35,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         let mut off = Vec::new();
         for tenant in tenants {
+            if lake
+                .open_table(&format!("{tenant}/bronze"))
+                .await?
+                .is_none()
+            {
+                bail!(
+                    "tenant {tenant} has no bronze table in this lake; name the lake with --lake"
+                );
+            }
             let report = verify(&lake, &tenant, sandbox.clone()).await?;
             print(&tenant, &report);
             if !report.balances() {
@@ -57,7 +68,11 @@ pub fn print(tenant: &Tenant, report: &Report) {
         "{tenant}: {} rows = {} in silver + {}",
         report.rows,
         report.silver,
-        if quarantine.is_empty() { "0 in quarantine".to_owned() } else { quarantine.join(" + ") },
+        if quarantine.is_empty() {
+            "0 in quarantine".to_owned()
+        } else {
+            quarantine.join(" + ")
+        },
     );
     for (table, rows) in &report.gold {
         println!("{tenant}: gold {table}: {rows} rows, recomputed from silver");

@@ -11,9 +11,9 @@ use arrow::record_batch::RecordBatch;
 use super::cut::{Cut, Range, message_schema};
 use super::decode::Decoded;
 use super::judge::to_schema;
-use super::layer::{self, commit_of, LayerError, evolved, files_of, moves, put, rows_of, window};
+use super::layer::{self, LayerError, commit_of, evolved, files_of, moves, put, rows_of, window};
 use super::rules::{Rules, identity_fields, timestamp_type};
-use crate::lake::{Commit, Packing, File, Lake, Table, TableSpec};
+use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's bronze table.
@@ -65,7 +65,9 @@ impl Bronze {
             description: "Every message as it came, with its offset and its rule set".into(),
             properties: BTreeMap::new(),
         };
-        let table = lake.create_table(&format!("{tenant}/bronze"), &spec).await?;
+        let table = lake
+            .create_table(&format!("{tenant}/bronze"), &spec)
+            .await?;
         let tenant = tenant.clone();
         Ok(Self { table, tenant })
     }
@@ -236,7 +238,10 @@ fn rows(
         }
     }
     columns.insert("_ingest_date".into(), ingest_date(cut));
-    columns.insert("_ruleset".into(), Arc::new(Int64Array::from_value(number.0, n)));
+    columns.insert(
+        "_ruleset".into(),
+        Arc::new(Int64Array::from_value(number.0, n)),
+    );
     Ok(to_schema(&columns, schema, n)?)
 }
 

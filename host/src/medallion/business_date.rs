@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use chrono::{DateTime, Offset as _, TimeZone as _};
@@ -47,7 +49,10 @@ impl BusinessDates {
         let mut absent = Vec::new();
         for row in 0..rows {
             let moment = moments.filter(|m| m.is_valid(row)).map(|m| m.value(row));
-            let zone = zones.as_ref().filter(|z| z.is_valid(row)).map(|z| z.value(row));
+            let zone = zones
+                .as_ref()
+                .filter(|z| z.is_valid(row))
+                .map(|z| z.value(row));
             let local = moment.map(|moment| clock.local(moment, zone));
             let day = local.map(|local| local.div_euclid(MICROS_A_DAY));
             let day = day.filter(|day| (FIRST_DAY..=LAST_DAY).contains(day));
@@ -145,7 +150,9 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> i64 {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
+        DateTime::parse_from_rfc3339(text)
+            .unwrap()
+            .timestamp_micros()
     }
 
     #[test]
@@ -161,6 +168,9 @@ mod tests {
             day(&mut clock, "2025-03-30T23:30:00Z", Some("UTC")) - winter,
             1
         );
-        assert_eq!(day(&mut clock, "2025-03-30T23:30:00Z", Some("Nowhere/At_All")), summer);
+        assert_eq!(
+            day(&mut clock, "2025-03-30T23:30:00Z", Some("Nowhere/At_All")),
+            summer
+        );
     }
 }

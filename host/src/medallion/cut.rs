@@ -132,9 +132,7 @@ fn with_identity(
             Arc::new(Int32Array::from_value(partition.number, n)),
             taken("_offset")?,
             taken("_timestamp")?,
-            Arc::new(
-                TimestampMicrosecondArray::from_value(ingested_at, n).with_timezone("UTC"),
-            ),
+            Arc::new(TimestampMicrosecondArray::from_value(ingested_at, n).with_timezone("UTC")),
             taken("_key")?,
             taken("_headers")?,
             taken("_raw")?,
@@ -144,5 +142,7 @@ fn with_identity(
 
 /// The same text in every row.
 pub fn repeated(text: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows)))
+    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+        text, rows,
+    )))
 }

@@ -98,16 +98,13 @@ impl Index {
 
     /// Whether this file's keys of `date` are here.
     pub fn knows(&self, date: i32, file: &str) -> bool {
-        self.dates.get(&date).is_some_and(|d| d.files.contains(file))
+        self.dates
+            .get(&date)
+            .is_some_and(|d| d.files.contains(file))
     }
 
     /// Adds a silver file's keys and contents.
-    pub fn add(
-        &mut self,
-        date: i32,
-        file: &str,
-        rows: impl Iterator<Item = (KeyHash, u128)>,
-    ) {
+    pub fn add(&mut self, date: i32, file: &str, rows: impl Iterator<Item = (KeyHash, u128)>) {
         self.uses += 1;
         let date = self.dates.entry(date).or_default();
         date.used = self.uses;
@@ -123,7 +120,8 @@ impl Index {
     /// # Errors
     /// `IndexFull` when the dates that are needed now do not fit.
     pub fn make_room(&mut self, needed: &HashSet<i32>) -> Result<(), IndexFull> {
-        let held = |dates: &BTreeMap<i32, Date>| dates.values().map(|d| d.keys.len()).sum::<usize>();
+        let held =
+            |dates: &BTreeMap<i32, Date>| dates.values().map(|d| d.keys.len()).sum::<usize>();
         while held(&self.dates) > self.most_keys {
             let oldest = self
                 .dates

@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::cut::Range;
-use super::layer::{self, commit_of, LayerError, Put, evolved, moves, put};
+use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put};
 use super::rules::{GoldRule, Rules};
 use crate::lake::{Commit, Lake, PartitionValues, Table, TableSpec, partition_value_of};
 use crate::names::{Offset, Partition, Tenant};
@@ -112,7 +112,9 @@ impl Gold {
         }
         Err(LayerError::Refused {
             table: self.table.path().to_owned(),
-            detail: format!("other writers touched its partitions {MOST_TRIES} times in a row; stop them"),
+            detail: format!(
+                "other writers touched its partitions {MOST_TRIES} times in a row; stop them"
+            ),
         })
     }
 
@@ -150,7 +152,11 @@ impl Gold {
         }
         commit.watched = touched.into_iter().collect();
         commit.schema = evolved(&self.table, &schema)?;
-        let held = commit.schema.as_ref().unwrap_or(self.table.schema()).clone();
+        let held = commit
+            .schema
+            .as_ref()
+            .unwrap_or(self.table.schema())
+            .clone();
         let rows = match stored.first() {
             None => finish(rule, added, &schema)?,
             Some(first) => {
@@ -297,7 +303,9 @@ struct KeyRows(RowConverter);
 
 impl KeyRows {
     fn new(keys: &[ArrayRef]) -> Result<Self, LayerError> {
-        let fields = keys.iter().map(|key| SortField::new(key.data_type().clone()));
+        let fields = keys
+            .iter()
+            .map(|key| SortField::new(key.data_type().clone()));
         Ok(Self(RowConverter::new(fields.collect())?))
     }
 
@@ -316,7 +324,11 @@ fn schema(rules: &Rules, rule: &GoldRule) -> SchemaRef {
     let keys = rule.description.keys.iter();
     let mut fields: Vec<Field> = keys.map(|key| Field::new(key, known(key), true)).collect();
     for measure in &rule.description.measures {
-        fields.push(Field::new(&measure.name, widened(measure.kind.arrow()), true));
+        fields.push(Field::new(
+            &measure.name,
+            widened(measure.kind.arrow()),
+            true,
+        ));
     }
     for state in &rule.description.state {
         if let Some(name) = state_only(rule, state) {
@@ -329,7 +341,9 @@ fn schema(rules: &Rules, rule: &GoldRule) -> SchemaRef {
 /// The column of a state field that is not also a measure.
 fn state_only(rule: &GoldRule, state: &crate::plugin::Field) -> Option<String> {
     let measures = &rule.description.measures;
-    let both = measures.iter().any(|m| m.name == state.name && m.kind == state.kind);
+    let both = measures
+        .iter()
+        .any(|m| m.name == state.name && m.kind == state.kind);
     (!both).then(|| format!("{STATE_PREFIX}{}", state.name))
 }
 
@@ -387,7 +401,9 @@ pub fn fold(rule: &GoldRule, rows: &RecordBatch) -> Result<Vec<States>, LayerErr
 
 /// The group of each row, and the first row of each group.
 fn groups(keys: &[ArrayRef]) -> Result<(Vec<u32>, Vec<u32>), LayerError> {
-    let fields = keys.iter().map(|key| SortField::new(key.data_type().clone()));
+    let fields = keys
+        .iter()
+        .map(|key| SortField::new(key.data_type().clone()));
     let rows = RowConverter::new(fields.collect())?.convert_columns(keys)?;
     let mut known = std::collections::HashMap::new();
     let (mut group, mut first) = (Vec::with_capacity(rows.num_rows()), Vec::new());
@@ -437,20 +453,34 @@ fn merge(rule: &GoldRule, left: &States, right: &States) -> Result<States, Layer
             None => alone.push(row),
         }
     }
-    let only_left: Vec<u32> = places.values().copied().filter(|p| !met.contains(p)).collect();
+    let only_left: Vec<u32> = places
+        .values()
+        .copied()
+        .filter(|p| !met.contains(p))
+        .collect();
     let mut parts = vec![
         left.take(&UInt32Array::from(only_left))?,
         right.take(&UInt32Array::from(alone))?,
     ];
-    let (a, b) = (left.take(&UInt32Array::from(at))?, right.take(&UInt32Array::from(both))?);
-    let portions = if a.portions().len() > b.portions().len() { a.portions() } else { b.portions() };
+    let (a, b) = (
+        left.take(&UInt32Array::from(at))?,
+        right.take(&UInt32Array::from(both))?,
+    );
+    let portions = if a.portions().len() > b.portions().len() {
+        a.portions()
+    } else {
+        b.portions()
+    };
     for (from, count) in portions {
         let (a, b) = (a.slice(from, count), b.slice(from, count));
         let state = rule
             .configured
             .merge(&a.state, &b.state)
             .map_err(called(rule))?;
-        parts.push(States { keys: a.keys, state });
+        parts.push(States {
+            keys: a.keys,
+            state,
+        });
     }
     States::concat(&parts)
 }
@@ -467,7 +497,10 @@ pub fn finish(
     let mut parts = Vec::new();
     for (from, count) in states.portions() {
         let states = states.slice(from, count);
-        let measures = rule.configured.finish(&states.state).map_err(called(rule))?;
+        let measures = rule
+            .configured
+            .finish(&states.state)
+            .map_err(called(rule))?;
         let mut columns: BTreeMap<String, ArrayRef> = BTreeMap::new();
         for (name, column) in rule.description.keys.iter().zip(&states.keys) {
             columns.insert(name.clone(), column.clone());
@@ -496,7 +529,9 @@ pub fn finish(
 /// The states that a table's rows hold.
 fn stored_states(rule: &GoldRule, rows: &RecordBatch) -> Result<States, LayerError> {
     let keys = rule.description.keys.iter();
-    let keys = keys.filter_map(|key| rows.column_by_name(key).cloned()).collect();
+    let keys = keys
+        .filter_map(|key| rows.column_by_name(key).cloned())
+        .collect();
     let mut state = Vec::new();
     for field in &rule.description.state {
         let name = state_only(rule, field).unwrap_or_else(|| field.name.clone());
@@ -544,7 +579,10 @@ pub fn by_rule_set(rows: &RecordBatch) -> Result<BTreeMap<i64, RecordBatch>, Lay
         }
     }
     if places.len() == 1 {
-        return Ok(places.into_keys().map(|number| (number, rows.clone())).collect());
+        return Ok(places
+            .into_keys()
+            .map(|number| (number, rows.clone()))
+            .collect());
     }
     let parts = places.into_iter().map(|(number, rows_of_set)| {
         let taken = take_record_batch(rows, &UInt32Array::from(rows_of_set))?;
@@ -552,4 +590,3 @@ pub fn by_rule_set(rows: &RecordBatch) -> Result<BTreeMap<i64, RecordBatch>, Lay
     });
     parts.collect()
 }
-

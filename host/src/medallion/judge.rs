@@ -290,7 +290,9 @@ impl<'a> Work<'a> {
         names.dedup();
         let mut bad: BTreeMap<usize, String> = BTreeMap::new();
         for name in names {
-            let Some(column) = self.columns.get(name) else { continue };
+            let Some(column) = self.columns.get(name) else {
+                continue;
+            };
             for row in 0..column.len() {
                 if let Some(reason) = bad_partition_value(name, column, row) {
                     bad.entry(row).or_insert(reason);
@@ -338,7 +340,10 @@ impl<'a> Work<'a> {
     }
 
     fn write(&mut self, rules: &Rules, name: &str, column: ArrayRef) {
-        let held = rules.silver.field_with_name(name).map(|f| f.data_type().clone());
+        let held = rules
+            .silver
+            .field_with_name(name)
+            .map(|f| f.data_type().clone());
         let column = match held {
             Ok(held) => relabel(column, &held),
             Err(_) => column,
@@ -347,11 +352,7 @@ impl<'a> Work<'a> {
     }
 
     /// The columns that a component reads, then those of its look-ups.
-    fn inputs(
-        &self,
-        rules: &Rules,
-        rule: &RowRule,
-    ) -> Result<Vec<Option<ArrayRef>>, JudgeError> {
+    fn inputs(&self, rules: &Rules, rule: &RowRule) -> Result<Vec<Option<ArrayRef>>, JudgeError> {
         let mut inputs: Vec<Option<ArrayRef>> = rule
             .description
             .reads
@@ -371,7 +372,9 @@ impl<'a> Work<'a> {
                 .iter()
                 .filter_map(|(name, key)| Some((column(name)?.clone(), key.as_str())))
                 .collect();
-            let as_of = self.columns.get(look_up.as_of.as_ref().unwrap_or(&rules.definition.time));
+            let as_of = self
+                .columns
+                .get(look_up.as_of.as_ref().unwrap_or(&rules.definition.time));
             let fields: Vec<(&str, DataType)> = look_up
                 .fields
                 .iter()
@@ -382,7 +385,10 @@ impl<'a> Work<'a> {
                 .map_err(|error| ArrowError::ComputeError(error.to_string()))?;
             for (field, column) in look_up.fields.iter().zip(found.fields) {
                 if let Some(column) = &column {
-                    joined.insert(format!("{}.{}", look_up.dimension, field.name), column.clone());
+                    joined.insert(
+                        format!("{}.{}", look_up.dimension, field.name),
+                        column.clone(),
+                    );
                 }
                 inputs.push(column);
             }
@@ -401,7 +407,9 @@ impl<'a> Work<'a> {
     ) -> Result<(), JudgeError> {
         let mut by_row: BTreeMap<usize, Leave> = BTreeMap::new();
         for verdicts in answer.verdicts.chunk_by(|a, b| a.row == b.row) {
-            let Some(first) = verdicts.first() else { continue };
+            let Some(first) = verdicts.first() else {
+                continue;
+            };
             let row = from + first.row as usize;
             // The strongest action first, then the order of the rules.
             let mut broken: Vec<_> = verdicts
@@ -409,7 +417,9 @@ impl<'a> Work<'a> {
                 .filter_map(|v| Some((rule.description.rules.get(usize::from(v.rule))?, v)))
                 .collect();
             broken.sort_by_key(|(known, v)| (std::cmp::Reverse(strength(known.action)), v.rule));
-            let Some((known, verdict)) = broken.first() else { continue };
+            let Some((known, verdict)) = broken.first() else {
+                continue;
+            };
             let mut names: Vec<String> = Vec::new();
             for (rule, _) in &broken {
                 if !names.contains(&rule.name) {
@@ -464,8 +474,10 @@ impl<'a> Work<'a> {
                 .downcast_ref::<arrow::array::Date32Array>()
                 .map_or_else(Vec::new, |dates| dates.values().to_vec())
         });
-        self.columns.retain(|name, _| rules.silver.field_with_name(name).is_ok());
-        self.refusals.sort_by_key(|refusal| (refusal.message, refusal.line));
+        self.columns
+            .retain(|name, _| rules.silver.field_with_name(name).is_ok());
+        self.refusals
+            .sort_by_key(|refusal| (refusal.message, refusal.line));
         Judged {
             candidates: Candidates {
                 columns: self.columns,
@@ -529,15 +541,23 @@ fn keep<T>(values: &mut Vec<T>, stays: &[bool]) {
 /// The later of two moments, row by row, for what rules may call now.
 fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
     let (Some(a), Some(b)) = (
-        ingested_at.as_any().downcast_ref::<TimestampMicrosecondArray>(),
-        timestamp.as_any().downcast_ref::<TimestampMicrosecondArray>(),
+        ingested_at
+            .as_any()
+            .downcast_ref::<TimestampMicrosecondArray>(),
+        timestamp
+            .as_any()
+            .downcast_ref::<TimestampMicrosecondArray>(),
     ) else {
         return ingested_at.clone();
     };
     if max(b).is_none_or(|latest| a.values().iter().all(|a| *a >= latest)) {
         return ingested_at.clone();
     }
-    let moments = a.values().iter().zip(b).map(|(a, b)| (*a).max(b.unwrap_or(*a)));
+    let moments = a
+        .values()
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (*a).max(b.unwrap_or(*a)));
     Arc::new(TimestampMicrosecondArray::from_iter_values(moments).with_timezone("UTC"))
 }
 
@@ -545,11 +565,16 @@ fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
 fn relabel(column: ArrayRef, held: &DataType) -> ArrayRef {
     let (DataType::Decimal128(precision, scale), Some(decimals)) = (
         held,
-        column.as_any().downcast_ref::<arrow::array::Decimal128Array>(),
+        column
+            .as_any()
+            .downcast_ref::<arrow::array::Decimal128Array>(),
     ) else {
         return column;
     };
-    match decimals.clone().with_precision_and_scale(*precision, *scale) {
+    match decimals
+        .clone()
+        .with_precision_and_scale(*precision, *scale)
+    {
         Ok(decimals) => Arc::new(decimals),
         Err(_) => column,
     }
@@ -558,13 +583,17 @@ fn relabel(column: ArrayRef, held: &DataType) -> ArrayRef {
 /// Why a value can't name a folder of a table, if it can't.
 fn bad_partition_value(name: &str, column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
-        return Some(format!("{name} is absent, and a gold table is partitioned by it"));
+        return Some(format!(
+            "{name} is absent, and a gold table is partitioned by it"
+        ));
     }
     let texts = column.as_any().downcast_ref::<StringArray>()?;
     let value = texts.value(row);
     (!partition_value_fits(name, value)).then(|| match value.len() {
         0 => format!("{name} is empty, and a gold table is partitioned by it"),
-        bytes => format!("{name} of {bytes} bytes is too long for a path, and a gold table is partitioned by it"),
+        bytes => format!(
+            "{name} of {bytes} bytes is too long for a path, and a gold table is partitioned by it"
+        ),
     })
 }
 

@@ -35,7 +35,9 @@ pub enum LayerError {
     /// A person must decide.
     #[error("{table}: {detail}")]
     Refused { table: String, detail: String },
-    #[error("{table}: column {column} is {held} in the table but {wanted} by the rule set; give it another name in the pipeline, or have the old type back")]
+    #[error(
+        "{table}: column {column} is {held} in the table but {wanted} by the rule set; give it another name in the pipeline, or have the old type back"
+    )]
     Clash {
         table: String,
         column: String,
@@ -50,7 +52,9 @@ pub enum LayerError {
     Index(#[from] IndexFull),
     #[error("putting columns together: {0}")]
     Arrow(#[from] ArrowError),
-    #[error("{row} was refused by {rule} under rule set {ruleset}, but is not in quarantine, which covers it; the rule set does not give the same answer twice: nothing was written, re-pin the range with `assay rules re-pin`")]
+    #[error(
+        "{row} was refused by {rule} under rule set {ruleset}, but is not in quarantine, which covers it; the rule set does not give the same answer twice: nothing was written, re-pin the range with `assay rules re-pin`"
+    )]
     Unrepeatable {
         row: String,
         rule: String,
@@ -59,7 +63,12 @@ pub enum LayerError {
 }
 
 /// How far a table is in a partition.
-pub fn progress(table: &Table, tenant: &Tenant, partition: &Partition, ending: &str) -> Option<Offset> {
+pub fn progress(
+    table: &Table,
+    tenant: &Tenant,
+    partition: &Partition,
+    ending: &str,
+) -> Option<Offset> {
     let app_id = format!("{}{ending}", partition.app_id(tenant));
     table.transactions().get(&app_id).map(|txn| txn.version)
 }
@@ -113,12 +122,16 @@ pub async fn put(table: &mut Table, commit: &Commit) -> Result<Put, LayerError> 
     let path = table.path().to_owned();
     match table.commit(commit).await {
         Ok(_) => Ok(Put::Done),
-        Err(CommitError::PartitionTouched { .. } | CommitError::FileGone { .. }) => Ok(Put::Touched),
+        Err(CommitError::PartitionTouched { .. } | CommitError::FileGone { .. }) => {
+            Ok(Put::Touched)
+        }
         Err(CommitError::MetadataChanged) => Err(LayerError::Changed { table: path }),
-        Err(error @ (CommitError::Fenced { .. } | CommitError::Gap { .. })) => Err(LayerError::Fenced {
-            table: path,
-            detail: error.to_string(),
-        }),
+        Err(error @ (CommitError::Fenced { .. } | CommitError::Gap { .. })) => {
+            Err(LayerError::Fenced {
+                table: path,
+                detail: error.to_string(),
+            })
+        }
         Err(CommitError::Lake(error)) => Err(error.into()),
         Err(error) => Err(LayerError::Refused {
             table: path,
@@ -183,7 +196,12 @@ pub fn window(files: &[File], from: Offset, to: Offset, most_rows: usize) -> Off
         .iter()
         .map(|file| {
             let begin = integers(file, "_offset").map_or(from, |(low, _)| low);
-            (begin.max(from), file.rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or_default())
+            (
+                begin.max(from),
+                file.rows
+                    .and_then(|rows| usize::try_from(rows).ok())
+                    .unwrap_or_default(),
+            )
         })
         .collect();
     begins.sort_unstable();
@@ -198,12 +216,7 @@ pub fn window(files: &[File], from: Offset, to: Offset, most_rows: usize) -> Off
 }
 
 /// Which rows are the partition's, with offsets from `from` on, before `to`.
-pub fn rows_of(
-    rows: &RecordBatch,
-    partition: &Partition,
-    from: Offset,
-    to: Offset,
-) -> Vec<bool> {
+pub fn rows_of(rows: &RecordBatch, partition: &Partition, from: Offset, to: Offset) -> Vec<bool> {
     let (Some(topic), Some(source), Some(number), Some(offset)) = (
         column::<StringArray>(rows, "_topic"),
         column::<StringArray>(rows, "_source"),

@@ -13,9 +13,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::bronze::ingest_date;
 use super::cut::{Cut, Range};
 use super::judge::{Refusal, Verdict, to_schema};
-use super::layer::{self, commit_of, DUPLICATES, LayerError, column, files_of, moves, put, rows_of};
+use super::layer::{
+    self, DUPLICATES, LayerError, column, commit_of, files_of, moves, put, rows_of,
+};
 use super::rules::{identity_fields, text_list, timestamp_type};
-use crate::lake::{Commit, Packing, File, Lake, Table, TableSpec};
+use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's quarantine table.
@@ -69,7 +71,9 @@ impl Quarantine {
             description: "Rows that stayed out of silver, and why".into(),
             properties: BTreeMap::new(),
         };
-        let table = lake.create_table(&format!("{tenant}/quarantine"), &spec).await?;
+        let table = lake
+            .create_table(&format!("{tenant}/quarantine"), &spec)
+            .await?;
         let tenant = tenant.clone();
         Ok(Self { table, tenant })
     }
@@ -126,7 +130,14 @@ impl Quarantine {
         from: Offset,
         to: Offset,
     ) -> Result<BTreeSet<(Offset, i32)>, LayerError> {
-        const NAMES: [&str; 6] = ["_topic", "_source", "_partition", "_offset", "_line", "step"];
+        const NAMES: [&str; 6] = [
+            "_topic",
+            "_source",
+            "_partition",
+            "_offset",
+            "_line",
+            "step",
+        ];
         let reader = self.table.reader();
         let mut refused = BTreeSet::new();
         for file in files_of(&self.table, partition, from, to) {
@@ -159,9 +170,15 @@ fn columns(
     for name in ["_topic", "_source", "_partition", "_offset", "_ingested_at"] {
         columns.insert(name.into(), take(&cut.column(name), &messages, None)?);
     }
-    columns.insert("_ingest_date".into(), take(&ingest_date(cut), &messages, None)?);
+    columns.insert(
+        "_ingest_date".into(),
+        take(&ingest_date(cut), &messages, None)?,
+    );
     let lines = refusals.iter().map(|r| r.line);
-    columns.insert("_line".into(), Arc::new(Int32Array::from_iter_values(lines)));
+    columns.insert(
+        "_line".into(),
+        Arc::new(Int32Array::from_iter_values(lines)),
+    );
     let number = Int64Array::from_value(number.0, refusals.len());
     columns.insert("_ruleset".into(), Arc::new(number));
     let raw = cut.raw();

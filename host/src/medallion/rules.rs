@@ -34,7 +34,9 @@ pub enum RulesError {
     },
     #[error("dimension {name}: {problem}")]
     Dimension { name: String, problem: String },
-    #[error("blob {digest} is missing from the lake; it may have been deleted by hand: restore it, or activate another rule set")]
+    #[error(
+        "blob {digest} is missing from the lake; it may have been deleted by hand: restore it, or activate another rule set"
+    )]
     MissingBlob { digest: Digest },
 }
 
@@ -158,7 +160,9 @@ impl Workshop {
                 ready.insert(name.clone(), known.clone());
                 continue;
             }
-            let bytes = blobs.get(&digest).ok_or(RulesError::MissingBlob { digest })?;
+            let bytes = blobs
+                .get(&digest)
+                .ok_or(RulesError::MissingBlob { digest })?;
             let wrong = |problem: String| RulesError::Dimension {
                 name: name.clone(),
                 problem,
@@ -211,7 +215,11 @@ impl Workshop {
     ) -> Result<RowRule, RulesError> {
         let configured = self.component(step, name, rule, blobs)?;
         let Description::Rows(description) = configured.description.clone() else {
-            return Err(unfit(name, &rule.name, "it describes groups, not rows".into()));
+            return Err(unfit(
+                name,
+                &rule.name,
+                "it describes groups, not rows".into(),
+            ));
         };
         Ok(RowRule {
             name: rule.name.clone(),
@@ -228,7 +236,11 @@ impl Workshop {
     ) -> Result<GoldRule, RulesError> {
         let configured = self.component(Step::Aggregate, "gold", &gold.rule, blobs)?;
         let Description::Groups(description) = configured.description.clone() else {
-            return Err(unfit("gold", &gold.rule.name, "it describes rows, not groups".into()));
+            return Err(unfit(
+                "gold",
+                &gold.rule.name,
+                "it describes rows, not groups".into(),
+            ));
         };
         for column in &gold.partition_by {
             if !description.keys.contains(column) {
@@ -236,7 +248,10 @@ impl Workshop {
                 return Err(unfit(
                     "gold",
                     &gold.rule.name,
-                    format!("table {} is partitioned by {column}, which is none of the component's keys ({keys})", gold.table),
+                    format!(
+                        "table {} is partitioned by {column}, which is none of the component's keys ({keys})",
+                        gold.table
+                    ),
                 ));
             }
         }
@@ -308,7 +323,10 @@ impl<'a> Binder<'a> {
                     return Err(unfit(
                         rule.step,
                         &rule.name,
-                        format!("it writes {} as {written}, where the event's field is {held}", field.name),
+                        format!(
+                            "it writes {} as {written}, where the event's field is {held}",
+                            field.name
+                        ),
                     ));
                 }
                 ("cleanse", Some(_)) => {}
@@ -316,10 +334,15 @@ impl<'a> Binder<'a> {
                     return Err(unfit(
                         rule.step,
                         &rule.name,
-                        format!("it writes {}, which is there already; only cleansing replaces a column", field.name),
+                        format!(
+                            "it writes {}, which is there already; only cleansing replaces a column",
+                            field.name
+                        ),
                     ));
                 }
-                (_, None) if field.name.starts_with('_') || self.readable.contains_key(&field.name) => {
+                (_, None)
+                    if field.name.starts_with('_') || self.readable.contains_key(&field.name) =>
+                {
                     return Err(unfit(
                         rule.step,
                         &rule.name,
@@ -347,14 +370,20 @@ impl<'a> Binder<'a> {
                     return Err(unfit(
                         step,
                         name,
-                        format!("it needs the column {}, which the events of this tenant do not have; declare it under [event.fields]", field.name),
+                        format!(
+                            "it needs the column {}, which the events of this tenant do not have; declare it under [event.fields]",
+                            field.name
+                        ),
                     ));
                 }
                 Some(held) if !field.kind.accepts(held) => {
                     return Err(unfit(
                         step,
                         name,
-                        format!("it reads {} as {:?}, but the column is {held}", field.name, field.kind),
+                        format!(
+                            "it reads {} as {:?}, but the column is {held}",
+                            field.name, field.kind
+                        ),
                     ));
                 }
                 _ => {}
@@ -385,12 +414,16 @@ impl<'a> Binder<'a> {
         }
         for (column, _) in &look_up.on {
             if !self.readable.contains_key(column) && !joined.contains_key(column) {
-                return Err(wrong(format!("it looks dimension {name} up by column {column}, which there is not")));
+                return Err(wrong(format!(
+                    "it looks dimension {name} up by column {column}, which there is not"
+                )));
             }
         }
         if let Some(column) = &look_up.as_of {
             if self.readable.get(column) != Some(&timestamp_type()) {
-                return Err(wrong(format!("it looks dimension {name} up as of {column}, which is no timestamp column")));
+                return Err(wrong(format!(
+                    "it looks dimension {name} up as of {column}, which is no timestamp column"
+                )));
             }
         }
         let dimension = self.dimensions.get(name);
@@ -400,14 +433,22 @@ impl<'a> Binder<'a> {
                 (Some(held), _) if !field.kind.accepts(held.data_type()) => {
                     return Err(wrong(format!(
                         "it reads {name}.{} as {:?}, but the dimension has it as {}; set its type under [dimension.{name}] columns",
-                        field.name, field.kind, held.data_type()
+                        field.name,
+                        field.kind,
+                        held.data_type()
                     )));
                 }
                 (None, true) if field.required => {
-                    return Err(wrong(format!("it needs {name}.{}, which the dimension does not have", field.name)));
+                    return Err(wrong(format!(
+                        "it needs {name}.{}, which the dimension does not have",
+                        field.name
+                    )));
                 }
                 (None, true) => {
-                    let note = format!("{} {}: dimension {name} has no {}; it is null in every row", rule.step, rule.name, field.name);
+                    let note = format!(
+                        "{} {}: dimension {name} has no {}; it is null in every row",
+                        rule.step, rule.name, field.name
+                    );
                     if !self.notes.contains(&note) {
                         self.notes.push(note);
                     }
@@ -430,12 +471,23 @@ impl<'a> Binder<'a> {
         self.reads("gold", &rule.name, &rule.description.reads)?;
         for key in &rule.description.keys {
             if !self.readable.contains_key(key) {
-                return Err(unfit("gold", &rule.name, format!("its key {key} is a column that silver does not have")));
+                return Err(unfit(
+                    "gold",
+                    &rule.name,
+                    format!("its key {key} is a column that silver does not have"),
+                ));
             }
         }
         for field in &rule.description.reads {
-            if matches!(field.name.as_str(), "_rescued" | "_ingested_at" | "_now" | SALE_HOUR) {
-                return Err(unfit("gold", &rule.name, format!("it reads {}, which silver does not keep", field.name)));
+            if matches!(
+                field.name.as_str(),
+                "_rescued" | "_ingested_at" | "_now" | SALE_HOUR
+            ) {
+                return Err(unfit(
+                    "gold",
+                    &rule.name,
+                    format!("it reads {}, which silver does not keep", field.name),
+                ));
             }
         }
         Ok(())

@@ -14,7 +14,9 @@ use super::cut::Cut;
 use super::dedup::{Fate, Index};
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
 use super::key::key_hashes;
-use super::layer::{self, commit_of, LayerError, Put, column, evolved, files_of, moves, put, rows_of, window};
+use super::layer::{
+    self, LayerError, Put, column, commit_of, evolved, files_of, moves, put, rows_of, window,
+};
 use super::quarantine::texts;
 use super::rules::{Rules, SALE_DATE};
 use crate::lake::{Commit, File, Lake, Table, TableSpec};
@@ -55,7 +57,9 @@ impl Silver {
             description: "Valid rows, each once, with what the rules added".into(),
             properties: BTreeMap::new(),
         };
-        let table = lake.create_table(&format!("{tenant}/silver"), &spec).await?;
+        let table = lake
+            .create_table(&format!("{tenant}/silver"), &spec)
+            .await?;
         Ok(Self {
             table,
             tenant: tenant.clone(),
@@ -83,9 +87,9 @@ impl Silver {
         let dates: HashSet<i32> = candidates.date.iter().copied().collect();
         for _ in 0..MOST_TRIES {
             self.read_keys(&dates).await?;
-            let fates =
-                self.index
-                    .judge(&candidates.date, &candidates.key, &candidates.content);
+            let fates = self
+                .index
+                .judge(&candidates.date, &candidates.key, &candidates.content);
             let first: Vec<bool> = fates.iter().map(|fate| *fate == Fate::First).collect();
             let landed = filter_record_batch(&all, &BooleanArray::from(first.clone()))?;
             let schema = evolved(&self.table, &rules.silver)?;
@@ -133,7 +137,8 @@ impl Silver {
         candidates: &Candidates,
     ) -> Result<Vec<Refusal>, LayerError> {
         self.index.for_key(&rules.definition.key);
-        self.read_keys(&candidates.date.iter().copied().collect()).await?;
+        self.read_keys(&candidates.date.iter().copied().collect())
+            .await?;
         let mut there = BTreeSet::new();
         for range in &cut.ranges {
             there.extend(self.landed(&range.partition, range.from, range.to).await?);
@@ -181,7 +186,13 @@ impl Silver {
                 column::<Int64Array>(&rows, "_offset"),
                 column::<Int32Array>(&rows, "_line"),
             ) {
-                landed.extend(offset.values().iter().copied().zip(line.values().iter().copied()));
+                landed.extend(
+                    offset
+                        .values()
+                        .iter()
+                        .copied()
+                        .zip(line.values().iter().copied()),
+                );
             }
         }
         Ok(landed)
@@ -224,7 +235,12 @@ impl Silver {
         to: Offset,
         most_rows: usize,
     ) -> Result<(Vec<RecordBatch>, Offset), LayerError> {
-        let end = window(&files_of(&self.table, partition, from, to), from, to, most_rows);
+        let end = window(
+            &files_of(&self.table, partition, from, to),
+            from,
+            to,
+            most_rows,
+        );
         Ok((self.read(partition, from, end, None).await?, end))
     }
 
@@ -254,7 +270,9 @@ impl Silver {
                     .iter()
                     .filter_map(|name| Some((name.as_str(), rows.column_by_name(name)?.clone())))
                     .collect();
-                let Some(contents) = column::<BinaryArray>(&rows, "_content") else { continue };
+                let Some(contents) = column::<BinaryArray>(&rows, "_content") else {
+                    continue;
+                };
                 let hashes = key_hashes(&columns, rows.num_rows());
                 for (hash, content) in hashes.into_iter().zip(contents) {
                     if let (Ok(hash), Some(content)) = (hash, content) {
@@ -275,7 +293,11 @@ impl Silver {
     /// Lets a batch's keys count, now that its commit is durable.
     fn join(&mut self, files: &[File], candidates: &Candidates, first: &[bool]) {
         let mut by_date: BTreeMap<i32, Vec<(u128, u128)>> = BTreeMap::new();
-        let rows = candidates.date.iter().zip(&candidates.key).zip(&candidates.content);
+        let rows = candidates
+            .date
+            .iter()
+            .zip(&candidates.key)
+            .zip(&candidates.content);
         for (((date, key), content), first) in rows.zip(first) {
             if *first {
                 let rows = by_date.entry(*date).or_default();
@@ -324,7 +346,11 @@ fn duplicates(candidates: &Candidates, fates: &[Fate]) -> Vec<Refusal> {
     rows.filter_map(|((message, line), fate)| {
         let (rule, reason, action) = match fate {
             Fate::First => return None,
-            Fate::Duplicate => ("duplicate", "its key and content are in silver", Verdict::Duplicate),
+            Fate::Duplicate => (
+                "duplicate",
+                "its key and content are in silver",
+                Verdict::Duplicate,
+            ),
             Fate::Conflict => (
                 "conflicting_duplicate",
                 "its key is in silver with other content",
@@ -352,7 +378,10 @@ fn rows(cut: &Cut, rules: &Rules, candidates: &Candidates) -> Result<RecordBatch
     for name in ["_topic", "_source", "_partition", "_offset"] {
         columns.insert(name.into(), take(&cut.column(name), &messages, None)?);
     }
-    columns.insert("_line".into(), Arc::new(Int32Array::from(candidates.line.clone())));
+    columns.insert(
+        "_line".into(),
+        Arc::new(Int32Array::from(candidates.line.clone())),
+    );
     let number = Int64Array::from_value(rules.number.0, n);
     columns.insert("_ruleset".into(), Arc::new(number));
     let content = BinaryArray::from_iter_values(&candidates.content);

@@ -78,11 +78,7 @@ pub struct Config {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "lowercase",
-    deny_unknown_fields
-)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceConfig {
     /// `kind = "kafka"`.
     Kafka {
@@ -272,7 +268,8 @@ fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Er
 /// # Errors
 /// A text that says which forms there are.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration: use a whole number and ms, s, m or h, as in 500ms");
+    let bad =
+        || format!("{text:?} is no duration: use a whole number and ms, s, m or h, as in 500ms");
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| bad())?;
@@ -283,7 +280,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(bad()),
     };
-    Ok(Duration::from_millis(number.checked_mul(factor).ok_or_else(bad)?))
+    Ok(Duration::from_millis(
+        number.checked_mul(factor).ok_or_else(bad)?,
+    ))
 }
 
 impl Config {
@@ -378,7 +377,10 @@ impl Config {
         for (name, dimension) in &self.dimension {
             check_name(name, "dimension").map_err(|e| (0, e.to_string()))?;
             if dimension.key.is_empty() {
-                return Err((0, format!("dimension {name} has no key; name its key columns")));
+                return Err((
+                    0,
+                    format!("dimension {name} has no key; name its key columns"),
+                ));
             }
         }
         if self.batch.rows == 0 || self.batch.bytes == 0 {
@@ -415,7 +417,10 @@ impl Config {
         let event = &self.event;
         let declared = |name: &str| self.fields().find(|(field, _)| *field == name);
         if event.key.get_ref().is_empty() {
-            return Err((event.key.span().start, "key is empty; name at least one field".into()));
+            return Err((
+                event.key.span().start,
+                "key is empty; name at least one field".into(),
+            ));
         }
         for name in event.key.get_ref() {
             if declared(name).is_none() {

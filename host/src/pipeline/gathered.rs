@@ -120,7 +120,10 @@ impl Gathered {
             let rule = rules.gold.iter().find(|rule| rule.table == self.gold.name);
             if let Some(rule) = rule {
                 states.extend(tokio::task::block_in_place(|| fold(rule, rows))?);
-                if latest.as_ref().is_none_or(|latest| latest.number < rules.number) {
+                if latest
+                    .as_ref()
+                    .is_none_or(|latest| latest.number < rules.number)
+                {
                     latest = Some(rules);
                 }
             }

@@ -83,7 +83,9 @@ impl Meter {
             if counts.latencies.len() >= LATENCIES {
                 counts.latencies.drain(..LATENCIES / 2);
             }
-            counts.latencies.push(u64::try_from(waited / 1_000).unwrap_or_default());
+            counts
+                .latencies
+                .push(u64::try_from(waited / 1_000).unwrap_or_default());
         }
     }
 

@@ -89,7 +89,9 @@ impl Plan {
                 let on = from.on.iter();
                 ZoneLookUp {
                     dimension: from.dimension.clone(),
-                    on: on.map(|(key, field)| (field.clone(), key.clone())).collect(),
+                    on: on
+                        .map(|(key, field)| (field.clone(), key.clone()))
+                        .collect(),
                     field: from.field.clone(),
                 }
             }),

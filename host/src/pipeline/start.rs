@@ -92,7 +92,9 @@ pub async fn load_dimension(
             plan.blobs.insert(wanted, registry.blob(wanted).await?);
         }
     }
-    let rows = parquet_blob::read(&bytes).map(|rows| rows.num_rows()).unwrap_or_default();
+    let rows = parquet_blob::read(&bytes)
+        .map(|rows| rows.num_rows())
+        .unwrap_or_default();
     plan.blobs.insert(digest, bytes);
     let why = format!("dimension {name} loaded from {}", file.display());
     let number = activate(lake, config, &mut registry, &plan, &why).await?;
@@ -100,7 +102,9 @@ pub async fn load_dimension(
 }
 
 fn active(registry: &Registry) -> Option<&Definition> {
-    registry.active().and_then(|number| registry.definition(number))
+    registry
+        .active()
+        .and_then(|number| registry.definition(number))
 }
 
 async fn activate(
@@ -134,9 +138,14 @@ async fn activate(
     let at = chrono::Utc::now().timestamp_micros();
     let number = registry.activate(&plan.definition, &who, at).await?;
     for (name, dimension) in &plan.definition.dimensions {
-        let held = before.as_ref().and_then(|before| before.dimensions.get(name));
+        let held = before
+            .as_ref()
+            .and_then(|before| before.dimensions.get(name));
         let changed = held.and_then(|held| held.rows) != dimension.rows;
-        let bytes = dimension.rows.and_then(|digest| blobs.get(&digest)).filter(|_| changed);
+        let bytes = dimension
+            .rows
+            .and_then(|digest| blobs.get(&digest))
+            .filter(|_| changed);
         if let Some(bytes) = bytes {
             let rows = parquet_blob::read(bytes).map_err(|source| PlanError::Blob {
                 name: name.clone(),
@@ -150,7 +159,9 @@ async fn activate(
 
 /// Who runs this, for the history.
 pub fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
     name.unwrap_or_else(|| "unknown".to_owned())
 }
 
@@ -167,7 +178,9 @@ async fn publish(
         description: format!("Dimension {name} as it was loaded last"),
         properties: BTreeMap::new(),
     };
-    let mut table = lake.create_table(&format!("{tenant}/dimension/{name}"), &spec).await?;
+    let mut table = lake
+        .create_table(&format!("{tenant}/dimension/{name}"), &spec)
+        .await?;
     loop {
         table.refresh().await?;
         let schema = evolved(&table, &rows.schema())?;

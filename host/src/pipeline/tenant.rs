@@ -109,7 +109,9 @@ impl TenantLayers {
         let active = registry.active().ok_or(TenantError::NoRuleSet)?;
         let rules = registry.rules(active).await?;
         let most_keys = std::env::var("ASSAY_DEDUP_KEYS").ok();
-        let most_keys = most_keys.and_then(|keys| keys.parse().ok()).unwrap_or(DEDUP_KEYS);
+        let most_keys = most_keys
+            .and_then(|keys| keys.parse().ok())
+            .unwrap_or(DEDUP_KEYS);
         let mut layers = Self {
             bronze: Bronze::open(lake, tenant, &rules).await?,
             quarantine: Quarantine::open(lake, tenant).await?,
@@ -137,13 +139,20 @@ impl TenantLayers {
 
     /// Housekeeping of the tables' logs that is due, to be run beside the loop.
     pub fn housekeeping(&mut self) -> Vec<Maintenance> {
-        let gold = self.gold.iter_mut().map(|gathered| &mut gathered.gold.table);
+        let gold = self
+            .gold
+            .iter_mut()
+            .map(|gathered| &mut gathered.gold.table);
         let tables = [
             &mut self.bronze.table,
             &mut self.quarantine.table,
             &mut self.silver.table,
         ];
-        tables.into_iter().chain(gold).filter_map(Table::maintenance).collect()
+        tables
+            .into_iter()
+            .chain(gold)
+            .filter_map(Table::maintenance)
+            .collect()
     }
 
     /// When the next gold table wants its commit.
@@ -153,10 +162,18 @@ impl TenantLayers {
 
     async fn open_gold(&mut self, rules: &Arc<Rules>) -> Result<(), TenantError> {
         for rule in &rules.gold {
-            if self.gold.iter().any(|gathered| gathered.gold.name == rule.table) {
+            if self
+                .gold
+                .iter()
+                .any(|gathered| gathered.gold.name == rule.table)
+            {
                 continue;
             }
-            let every = self.config.gold.iter().find(|gold| *gold.name.get_ref() == rule.table);
+            let every = self
+                .config
+                .gold
+                .iter()
+                .find(|gold| *gold.name.get_ref() == rule.table);
             let every = every.map_or(super::config::GOLD_EVERY, |gold| gold.every);
             let gathered = Gathered::open(&self.lake, &self.tenant, rules, rule, every).await?;
             self.gold.push(gathered);
@@ -190,7 +207,11 @@ impl TenantLayers {
             match self.bronze.commit(&cut.ranges, written?).await {
                 Ok(()) => return Ok(judged.map_err(LayerError::from)),
                 Err(LayerError::Changed { .. }) => {
-                    self.bronze.table.refresh().await.map_err(LayerError::from)?;
+                    self.bronze
+                        .table
+                        .refresh()
+                        .await
+                        .map_err(LayerError::from)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -209,7 +230,11 @@ impl TenantLayers {
     ) -> Result<(), TenantError> {
         let mut refused = BTreeSet::new();
         for range in &cut.ranges {
-            refused.extend(self.quarantine.refused(&range.partition, range.from, range.to).await?);
+            refused.extend(
+                self.quarantine
+                    .refused(&range.partition, range.from, range.to)
+                    .await?,
+            );
         }
         let offsets = cut.column("_offset");
         let offset = |message: u32| {
@@ -226,7 +251,11 @@ impl TenantLayers {
                 }));
             }
         }
-        let rows = judged.candidates.message.iter().zip(&judged.candidates.line);
+        let rows = judged
+            .candidates
+            .message
+            .iter()
+            .zip(&judged.candidates.line);
         let stays: Vec<bool> = rows
             .map(|(message, line)| {
                 offset(*message).is_none_or(|at| !refused.contains(&(at, *line)))
@@ -248,7 +277,10 @@ impl Layers for TenantLayers {
 
     async fn refresh(&mut self) -> Result<(), TenantError> {
         self.registry.refresh().await?;
-        let gold = self.gold.iter_mut().map(|gathered| &mut gathered.gold.table);
+        let gold = self
+            .gold
+            .iter_mut()
+            .map(|gathered| &mut gathered.gold.table);
         let tables = [
             &mut self.bronze.table,
             &mut self.quarantine.table,
@@ -304,7 +336,9 @@ impl Layers for TenantLayers {
             .bronze
             .read_back(partition, from, to.min(boundary), ROWS_READ_BACK)
             .await?;
-        let pinned = pinned.or(self.registry.active()).ok_or(TenantError::NoRuleSet)?;
+        let pinned = pinned
+            .or(self.registry.active())
+            .ok_or(TenantError::NoRuleSet)?;
         let (number, _) = self.registry.judging(partition, from, pinned);
         let rules = Some(self.rules(number).await?);
         Ok((Batch { cut, rules }, end))
@@ -317,7 +351,8 @@ impl Layers for TenantLayers {
         let judged = block_in_place(|| judge::judge(&rules, &batch.cut, &decoded, width));
         let mut judged = judged.map_err(LayerError::from)?;
         if covered {
-            self.hold_to_quarantine(&batch.cut, &rules, &mut judged).await?;
+            self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
+                .await?;
         }
         Ok(Judged {
             judged,
@@ -328,7 +363,10 @@ impl Layers for TenantLayers {
     async fn quarantine(&mut self, batch: &Batch, judged: &Judged) -> Result<(), TenantError> {
         let rules = Self::rules_of(batch)?;
         let refusals = &judged.judged.refusals;
-        let files = self.quarantine.write(&batch.cut, refusals, rules.number).await?;
+        let files = self
+            .quarantine
+            .write(&batch.cut, refusals, rules.number)
+            .await?;
         let ranges = &batch.cut.ranges;
         self.quarantine.commit(Kind::Refused, ranges, files).await?;
         self.meter.refused(refusals);
@@ -354,16 +392,24 @@ impl Layers for TenantLayers {
     ) -> Result<(), TenantError> {
         let rules = Self::rules_of(batch)?;
         let candidates = &judged.judged.candidates;
-        judged.duplicates = self.silver.duplicates_of(&batch.cut, &rules, candidates).await?;
+        judged.duplicates = self
+            .silver
+            .duplicates_of(&batch.cut, &rules, candidates)
+            .await?;
         Ok(())
     }
 
     async fn duplicates(&mut self, batch: &Batch, judged: &Judged) -> Result<(), TenantError> {
         let rules = Self::rules_of(batch)?;
         let rows = &judged.duplicates;
-        let files = self.quarantine.write(&batch.cut, rows, rules.number).await?;
+        let files = self
+            .quarantine
+            .write(&batch.cut, rows, rules.number)
+            .await?;
         let ranges = &batch.cut.ranges;
-        self.quarantine.commit(Kind::Duplicates, ranges, files).await?;
+        self.quarantine
+            .commit(Kind::Duplicates, ranges, files)
+            .await?;
         self.meter.refused(rows);
         Ok(())
     }
@@ -377,8 +423,13 @@ impl Layers for TenantLayers {
             gathered.forget();
             let mut at = gathered.gold.progress(partition).unwrap_or(start);
             while at < end {
-                let (rows, to) = self.silver.read_on(partition, at, end, ROWS_READ_BACK * 4).await?;
-                gathered.gather_back(partition, at, to, &mut self.registry, &rows).await?;
+                let (rows, to) = self
+                    .silver
+                    .read_on(partition, at, end, ROWS_READ_BACK * 4)
+                    .await?;
+                gathered
+                    .gather_back(partition, at, to, &mut self.registry, &rows)
+                    .await?;
                 gathered.commit(&mut self.registry).await?;
                 at = to;
             }

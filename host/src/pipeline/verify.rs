@@ -59,7 +59,11 @@ type Identities = BTreeMap<Partition, Vec<(Offset, i32)>>;
 ///
 /// # Errors
 /// Tables that can't be read. What does not balance is in the report.
-pub async fn verify(lake: &Lake, tenant: &Tenant, sandbox: Arc<Sandbox>) -> Result<Report, TenantError> {
+pub async fn verify(
+    lake: &Lake,
+    tenant: &Tenant,
+    sandbox: Arc<Sandbox>,
+) -> Result<Report, TenantError> {
     let mut report = Report::default();
     let mut registry = Registry::open(lake, tenant, sandbox).await?;
     let open = async |name: &str| {
@@ -98,13 +102,25 @@ pub async fn verify(lake: &Lake, tenant: &Tenant, sandbox: Arc<Sandbox>) -> Resu
     }
     compare(&bronze, &mut registry, &ends, there, &mut report).await?;
     for (name, table) in gold {
-        compare_gold(&name, &table, &silver_rows, tenant, &mut registry, &mut report).await?;
+        compare_gold(
+            &name,
+            &table,
+            &silver_rows,
+            tenant,
+            &mut registry,
+            &mut report,
+        )
+        .await?;
     }
     Ok(report)
 }
 
 /// Up to where each partition's books are closed: the progress of its duplicates.
-fn ends(bronze: &Table, quarantine: Option<&Table>, tenant: &Tenant) -> BTreeMap<Partition, Offset> {
+fn ends(
+    bronze: &Table,
+    quarantine: Option<&Table>,
+    tenant: &Tenant,
+) -> BTreeMap<Partition, Offset> {
     let partitions = bronze.transactions().keys();
     let partitions = partitions.filter_map(|app_id| Partition::of_app_id(tenant, app_id));
     partitions
@@ -149,8 +165,10 @@ fn each_row(
     for (row, offset) in offsets.values().iter().enumerate() {
         let same = last.as_ref().is_some_and(|last| {
             column::<Int32Array>(rows, "_partition").is_some_and(|c| c.value(row) == last.number)
-                && column::<StringArray>(rows, "_topic").is_some_and(|c| c.value(row) == &*last.topic)
-                && column::<StringArray>(rows, "_source").is_some_and(|c| c.value(row) == &*last.source)
+                && column::<StringArray>(rows, "_topic")
+                    .is_some_and(|c| c.value(row) == &*last.topic)
+                && column::<StringArray>(rows, "_source")
+                    .is_some_and(|c| c.value(row) == &*last.source)
         });
         if !same {
             last = partition_at(rows, row);
@@ -163,11 +181,7 @@ fn each_row(
     }
 }
 
-fn gather(
-    rows: &RecordBatch,
-    ends: &BTreeMap<Partition, Offset>,
-    into: &mut Identities,
-) -> u64 {
+fn gather(rows: &RecordBatch, ends: &BTreeMap<Partition, Offset>, into: &mut Identities) -> u64 {
     let lines = column::<Int32Array>(rows, "_line");
     let mut count = 0;
     each_row(rows, ends, |partition, offset, row| {
@@ -262,7 +276,12 @@ fn gather_lines(
 }
 
 /// Both sides are sorted; each identity must stand once on each.
-fn balance(partition: &Partition, wanted: &[(Offset, i32)], there: &[(Offset, i32)], report: &mut Report) {
+fn balance(
+    partition: &Partition,
+    wanted: &[(Offset, i32)],
+    there: &[(Offset, i32)],
+    report: &mut Report,
+) {
     let counts = |identities: &[(Offset, i32)]| {
         let mut counts: BTreeMap<(Offset, i32), u32> = BTreeMap::new();
         for identity in identities {
@@ -276,7 +295,9 @@ fn balance(partition: &Partition, wanted: &[(Offset, i32)], there: &[(Offset, i3
     let (wanted, there) = (counts(wanted), counts(there));
     for ((offset, line), times) in &wanted {
         if *times > 1 {
-            report.problem(|| format!("{partition} offset {offset} line {line} is {times} times in bronze"));
+            report.problem(|| {
+                format!("{partition} offset {offset} line {line} is {times} times in bronze")
+            });
         }
         match there.get(&(*offset, *line)) {
             Some(1) => {}
@@ -288,7 +309,10 @@ fn balance(partition: &Partition, wanted: &[(Offset, i32)], there: &[(Offset, i3
             }),
         }
     }
-    for (offset, line) in there.keys().filter(|identity| !wanted.contains_key(identity)) {
+    for (offset, line) in there
+        .keys()
+        .filter(|identity| !wanted.contains_key(identity))
+    {
         report.problem(|| {
             format!("{partition} offset {offset} line {line} is in silver or quarantine, but not in bronze")
         });
@@ -307,17 +331,23 @@ async fn compare_gold(
     let mut states = Vec::new();
     let mut latest: Option<Arc<Rules>> = None;
     for rows in silver {
-        let rows = filter_record_batch(rows, &in_progress(rows, table, tenant)).map_err(LayerError::from)?;
+        let rows = filter_record_batch(rows, &in_progress(rows, table, tenant))
+            .map_err(LayerError::from)?;
         for (number, rows) in by_rule_set(&rows)? {
             let rules = registry.rules(RuleSetNumber(number)).await?;
             if let Some(rule) = rule_of(&rules, name) {
                 let names = columns_read(rule);
                 let schema = rows.schema();
-                let columns: Vec<usize> =
-                    names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+                let columns: Vec<usize> = names
+                    .iter()
+                    .filter_map(|name| schema.index_of(name).ok())
+                    .collect();
                 let rows = rows.project(&columns).map_err(LayerError::from)?;
                 states.extend(fold(rule, &rows)?);
-                if latest.as_ref().is_none_or(|latest| latest.number < rules.number) {
+                if latest
+                    .as_ref()
+                    .is_none_or(|latest| latest.number < rules.number)
+                {
                     latest = Some(rules);
                 }
             }
@@ -338,7 +368,11 @@ async fn compare_gold(
         Some(states) => recomputed(&rules, rule, &states)?,
         None => return Ok(()),
     };
-    let names: Vec<&str> = rule.description.keys.iter().map(String::as_str)
+    let names: Vec<&str> = rule
+        .description
+        .keys
+        .iter()
+        .map(String::as_str)
         .chain(rule.description.measures.iter().map(|m| m.name.as_str()))
         .collect();
     let wanted = comparable(&[wanted], &names)?;
@@ -351,12 +385,19 @@ async fn compare_gold(
     }
     for (row, text) in &there {
         if !wanted.contains_key(row) {
-            report.problem(|| format!("gold {name} has a row {text}, which silver does not add up to"));
+            report.problem(|| {
+                format!("gold {name} has a row {text}, which silver does not add up to")
+            });
         }
     }
     let rows: usize = stored.iter().map(RecordBatch::num_rows).sum();
     if rows != there.len() {
-        report.problem(|| format!("gold {name} has {rows} rows of which only {} differ", there.len()));
+        report.problem(|| {
+            format!(
+                "gold {name} has {rows} rows of which only {} differ",
+                there.len()
+            )
+        });
     }
     Ok(())
 }
@@ -396,8 +437,13 @@ fn comparable(
         return Ok(BTreeMap::new());
     };
     let rows = concat_batches(&first.schema(), batches)?;
-    let columns: Vec<_> = names.iter().filter_map(|name| rows.column_by_name(name).cloned()).collect();
-    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
+    let columns: Vec<_> = names
+        .iter()
+        .filter_map(|name| rows.column_by_name(name).cloned())
+        .collect();
+    let fields = columns
+        .iter()
+        .map(|column| SortField::new(column.data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
     let values = converter.convert_columns(&columns)?;
     let texts = (0..rows.num_rows()).map(|row| {

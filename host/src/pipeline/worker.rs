@@ -34,7 +34,9 @@ pub enum WorkerError {
         partition: Option<Partition>,
         source: SourceError,
     },
-    #[error("tenant {tenant}: topic {topic} was deleted and made again (it was {before}, it is {now}); nothing of the new one was taken: if that is meant, say `assay source new-generation {tenant} {topic}`")]
+    #[error(
+        "tenant {tenant}: topic {topic} was deleted and made again (it was {before}, it is {now}); nothing of the new one was taken: if that is meant, say `assay source new-generation {tenant} {topic}`"
+    )]
     OtherTopic {
         tenant: Tenant,
         topic: String,
@@ -91,10 +93,10 @@ impl Pending {
         let raw = records.rows.column_by_name("_raw");
         self.bytes += raw.map_or(0, |raw| raw.get_array_memory_size());
         self.since.get_or_insert_with(Instant::now);
-        let part = self
-            .parts
-            .entry(records.partition)
-            .or_insert((records.from, records.from, Vec::new()));
+        let part =
+            self.parts
+                .entry(records.partition)
+                .or_insert((records.from, records.from, Vec::new()));
         part.1 = records.to;
         part.2.push(records.rows);
     }
@@ -164,7 +166,10 @@ impl<S: Source> Worker<S> {
             self.gold(false).await?;
             self.keep_house();
             let gold_due = self.coordinator.layers.gold_due();
-            let wake = [self.pending.due(&self.limits), gold_due].into_iter().flatten().min();
+            let wake = [self.pending.due(&self.limits), gold_due]
+                .into_iter()
+                .flatten()
+                .min();
             let event = tokio::select! {
                 event = self.source.next() => event,
                 () = sleep_until(wake) => continue,
@@ -180,7 +185,6 @@ impl<S: Source> Worker<S> {
     /// Lets due housekeeping run beside the loop.
     fn keep_house(&mut self) {
         for due in self.coordinator.layers.housekeeping() {
-            let tenant = self.tenant.clone();
             tokio::spawn(async move {
                 if let Err(error) = due.run().await {
                     tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
@@ -238,7 +242,8 @@ impl<S: Source> Worker<S> {
         if records.epoch != self.epoch {
             return;
         }
-        self.coordinator.begin(records.partition.clone(), records.from);
+        self.coordinator
+            .begin(records.partition.clone(), records.from);
         self.pending.push(records);
     }
 
@@ -287,7 +292,10 @@ impl<S: Source> Worker<S> {
             .map(|(known, _)| known)
             .filter(|known| known.topic == partition.topic)
             .collect();
-        if of_topic.iter().any(|known| known.source == partition.source) {
+        if of_topic
+            .iter()
+            .any(|known| known.source == partition.source)
+        {
             // A partition that was added to a topic that we read already.
             return Ok(Start::Earliest);
         }
@@ -338,7 +346,11 @@ impl<S: Source> Worker<S> {
             tenant: self.tenant.clone(),
             source,
         })?;
-        match self.coordinator.land(&mut Batch::new(cut), ends.clone()).await {
+        match self
+            .coordinator
+            .land(&mut Batch::new(cut), ends.clone())
+            .await
+        {
             Ok(true) => {
                 self.tries = 0;
                 self.source.commit_for_monitors(&ends).await;
@@ -426,7 +438,8 @@ impl<S: Source> Worker<S> {
                 }
                 tracing::error!(%error, "the lake does not answer as it should; nothing is lost, trying again");
                 self.meter.trouble(&error.to_string());
-                (Duration::from_millis(250) * 2_u32.saturating_pow(self.tries.min(10))).min(LONGEST_PAUSE)
+                (Duration::from_millis(250) * 2_u32.saturating_pow(self.tries.min(10)))
+                    .min(LONGEST_PAUSE)
             }
         };
         tokio::select! {

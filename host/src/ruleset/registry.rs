@@ -98,7 +98,10 @@ impl Registry {
         at: i64,
     ) -> Result<RuleSetNumber, RuleSetError> {
         self.refresh().await?;
-        let is_active = self.active().and_then(|number| self.definitions.get(&number)) == Some(definition);
+        let is_active = self
+            .active()
+            .and_then(|number| self.definitions.get(&number))
+            == Some(definition);
         if !is_active {
             let entry = Entry::Activate(Box::new(definition.clone()));
             let wanted = definition.clone();
@@ -144,13 +147,19 @@ impl Registry {
         offset: Offset,
         pinned: RuleSetNumber,
     ) -> (RuleSetNumber, Offset) {
-        let ours = || self.repins.iter().filter(|repin| repin.partition == *partition);
+        let ours = || {
+            self.repins
+                .iter()
+                .filter(|repin| repin.partition == *partition)
+        };
         let boundary = ours()
             .flat_map(|repin| [repin.from, repin.to])
             .filter(|at| *at > offset)
             .min()
             .unwrap_or(Offset::MAX);
-        let latest = ours().rev().find(|repin| (repin.from..repin.to).contains(&offset));
+        let latest = ours()
+            .rev()
+            .find(|repin| (repin.from..repin.to).contains(&offset));
         (latest.map_or(pinned, |repin| repin.number), boundary)
     }
 
@@ -240,7 +249,9 @@ impl Registry {
                     to,
                     number,
                 } => {
-                    let what = format!("{partition} offsets {from} to {to} re-pinned to rule set {number}");
+                    let what = format!(
+                        "{partition} offsets {from} to {to} re-pinned to rule set {number}"
+                    );
                     self.repins.push(Repin {
                         partition,
                         from,

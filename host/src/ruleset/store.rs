@@ -30,7 +30,9 @@ pub enum RuleSetError {
         number: RuleSetNumber,
         source: RulesError,
     },
-    #[error("rule set {number} is not in {table}; rows name it, so the table was damaged or replaced: restore it")]
+    #[error(
+        "rule set {number} is not in {table}; rows name it, so the table was damaged or replaced: restore it"
+    )]
     Unknown { number: i64, table: String },
     #[error("rule set {number} in {table} can't be read by this version of assay: {detail}")]
     Unreadable {
@@ -101,7 +103,9 @@ impl Store {
             description: "Which rule set judges, since when, and what each of them is".into(),
             properties: BTreeMap::new(),
         };
-        let table = lake.create_table(&format!("{tenant}/rulesets"), &spec).await?;
+        let table = lake
+            .create_table(&format!("{tenant}/rulesets"), &spec)
+            .await?;
         let store = Self {
             lake: lake.clone(),
             tenant: tenant.clone(),

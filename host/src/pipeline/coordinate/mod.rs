@@ -139,7 +139,9 @@ impl<L: Layers> Coordinator<L> {
     }
 
     pub fn positions(&self) -> impl Iterator<Item = (&Partition, Offset)> {
-        self.positions.iter().map(|(partition, at)| (partition, *at))
+        self.positions
+            .iter()
+            .map(|(partition, at)| (partition, *at))
     }
 
     /// Notes where a partition that no table knows is to begin.

@@ -117,7 +117,11 @@ impl Host {
 
     fn split(&self, candidates: &[Offset]) -> (Vec<Offset>, Vec<Offset>) {
         let world = self.world.lock().unwrap();
-        let silver = world.placed.get(&Layer::Silver).cloned().unwrap_or_default();
+        let silver = world
+            .placed
+            .get(&Layer::Silver)
+            .cloned()
+            .unwrap_or_default();
         let mut keys: Vec<Offset> = silver.iter().map(|offset| key(*offset)).collect();
         let (mut first, mut again) = (Vec::new(), Vec::new());
         for offset in candidates {
@@ -188,8 +192,15 @@ impl Layers for Host {
 
     async fn find_duplicates(&mut self, _: &Batch, judged: &mut Judged) -> Result<(), Mishap> {
         let world = self.world.lock().unwrap();
-        let silver = world.placed.get(&Layer::Silver).cloned().unwrap_or_default();
-        let there = judged.candidates.iter().filter(|offset| !silver.contains(offset));
+        let silver = world
+            .placed
+            .get(&Layer::Silver)
+            .cloned()
+            .unwrap_or_default();
+        let there = judged
+            .candidates
+            .iter()
+            .filter(|offset| !silver.contains(offset));
         judged.duplicates = there.copied().collect();
         Ok(())
     }
@@ -244,7 +255,9 @@ async fn step(
 
 /// Runs a seed to its end. True: every message is in exactly one place.
 fn run(seed: u64, fences: bool) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let world = Arc::new(Mutex::new(World::default()));
