@@ -444,8 +444,8 @@ impl Config {
                 ),
             ));
         }
-        if let Some(from) = &event.zone_from {
-            if !self.dimension.contains_key(&from.get_ref().dimension) {
+        if let Some(from) = &event.zone_from
+            && !self.dimension.contains_key(&from.get_ref().dimension) {
                 return Err((
                     from.span().start,
                     format!(
@@ -454,7 +454,6 @@ impl Config {
                     ),
                 ));
             }
-        }
         Ok(())
     }
 }

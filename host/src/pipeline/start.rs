@@ -72,11 +72,10 @@ pub async fn load_dimension(
     let mut registry = Registry::open(lake, &config.tenant, sandbox).await?;
     let mut plan = Plan::of(config, active(&registry))?;
     // Rules are the business of those who change rules: a dimension's load changes nothing else.
-    if let Some(held) = active(&registry) {
-        if held.dimensions.contains_key(name) {
+    if let Some(held) = active(&registry)
+        && held.dimensions.contains_key(name) {
             plan.definition = held.clone();
         }
-    }
     let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
         let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();
         return Err(StartError::NoDimension {
@@ -116,15 +115,14 @@ async fn activate(
 ) -> Result<RuleSetNumber, StartError> {
     let tenant = &config.tenant;
     let before = active(registry).cloned();
-    if before.as_ref() == Some(&plan.definition) {
-        if let Some(number) = registry.active() {
+    if before.as_ref() == Some(&plan.definition)
+        && let Some(number) = registry.active() {
             return Ok(number);
         }
-    }
     let mut blobs = plan.blobs.clone();
     for wanted in plan.definition.blobs() {
-        if !blobs.contains_key(&wanted) {
-            blobs.insert(wanted, registry.blob(wanted).await?);
+        if let std::collections::btree_map::Entry::Vacant(e) = blobs.entry(wanted) {
+            e.insert(registry.blob(wanted).await?);
         }
     }
     registry.check(&plan.definition, &blobs)?;

@@ -173,11 +173,10 @@ fn each_row(
         if !same {
             last = partition_at(rows, row);
         }
-        if let Some(partition) = &last {
-            if ends.get(partition).is_none_or(|end| offset < end) {
+        if let Some(partition) = &last
+            && ends.get(partition).is_none_or(|end| offset < end) {
                 with(partition, *offset, row);
             }
-        }
     }
 }
 

@@ -27,12 +27,12 @@ const TRIES_BEFORE_THE_END: u32 = 5;
 #[non_exhaustive]
 pub enum WorkerError {
     #[error("tenant {tenant}: {source}")]
-    Tenant { tenant: Tenant, source: TenantError },
+    Tenant { tenant: Tenant, source: Box<TenantError> },
     #[error("tenant {tenant}: {}{source}", .partition.as_ref().map(|p| format!("{p}: ")).unwrap_or_default())]
     Source {
         tenant: Tenant,
         partition: Option<Partition>,
-        source: SourceError,
+        source: Box<SourceError>,
     },
     #[error(
         "tenant {tenant}: topic {topic} was deleted and made again (it was {before}, it is {now}); nothing of the new one was taken: if that is meant, say `assay source new-generation {tenant} {topic}`"
@@ -47,7 +47,7 @@ pub enum WorkerError {
     GaveUp {
         tenant: Tenant,
         tries: u32,
-        source: TenantError,
+        source: Box<TenantError>,
     },
     #[error("tenant {tenant}: the source's columns: {source}")]
     Columns {
@@ -227,7 +227,7 @@ impl<S: Source> Worker<S> {
                 return Err(WorkerError::Source {
                     tenant: self.tenant.clone(),
                     partition,
-                    source: reason,
+                    source: Box::new(reason),
                 });
             }
             Event::Degraded { text } => {
@@ -390,7 +390,7 @@ impl<S: Source> Worker<S> {
                     return Err(WorkerError::Source {
                         tenant: self.tenant.clone(),
                         partition: Some(partition.clone()),
-                        source,
+                        source: Box::new(source),
                     });
                 }
             }
@@ -421,7 +421,7 @@ impl<S: Source> Worker<S> {
             Setback::Stop => {
                 return Err(WorkerError::Tenant {
                     tenant,
-                    source: error,
+                    source: Box::new(error),
                 });
             }
             Setback::Again => {
@@ -433,7 +433,7 @@ impl<S: Source> Worker<S> {
                     return Err(WorkerError::GaveUp {
                         tenant,
                         tries: self.tries,
-                        source: error,
+                        source: Box::new(error),
                     });
                 }
                 tracing::error!(%error, "the lake does not answer as it should; nothing is lost, trying again");

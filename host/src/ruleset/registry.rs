@@ -176,8 +176,8 @@ impl Registry {
         };
         let mut blobs: BTreeMap<Digest, Bytes> = BTreeMap::new();
         for digest in definition.blobs() {
-            if !blobs.contains_key(&digest) {
-                blobs.insert(digest, self.store.blob(digest).await?);
+            if let std::collections::btree_map::Entry::Vacant(e) = blobs.entry(digest) {
+                e.insert(self.store.blob(digest).await?);
             }
         }
         let rules = self

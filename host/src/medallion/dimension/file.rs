@@ -123,7 +123,7 @@ fn spell(field_type: FieldType, value: &Value<'_>) -> Option<String> {
         Value::Text(text) if field_type != FieldType::Json => Some(text.as_ref())
             .filter(|text| !text.is_empty())
             .map(str::to_owned),
-        value => Some(value.json()).map(Cow::into_owned),
+        value => Some(Cow::into_owned(value.json())),
     }
 }
 
