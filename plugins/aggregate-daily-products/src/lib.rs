@@ -1,0 +1,1 @@
+//! Units by day and product, as inventory needs them.

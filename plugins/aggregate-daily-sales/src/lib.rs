@@ -1,0 +1,1 @@
+//! Sales by day and store.

@@ -1,0 +1,1 @@
+//! Repairs ids, ways to pay, and numbers that came as text.

@@ -1,0 +1,1 @@
+//! Which lines of a wholesaler's invoices are sales of merchandise.
