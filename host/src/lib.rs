@@ -10,6 +10,10 @@
 
 pub mod cli;
 
+pub mod names;
+
+pub mod schema;
+
 pub mod demo;
 
 pub mod author;

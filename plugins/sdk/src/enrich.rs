@@ -91,10 +91,7 @@ pub fn one<'a, C: Enrich>(
 ) -> (C::Written<'a>, Vec<&'static str>) {
     let mut refuse = Refuse::new();
     let written = component.enrich(row, &mut refuse);
-    (
-        written,
-        crate::testing::names::<C::Rule>(&refuse.into_verdicts()),
-    )
+    (written, crate::testing::names::<C::Rule>(&refuse.into_verdicts()))
 }
 
 /// Exports an [`Enrich`] as the component's interface. Once a crate.
@@ -105,7 +102,8 @@ macro_rules! enricher {
         const _: () = {
             use $crate::bindings::enricher::exports::assay::rules::enrichment;
 
-            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> =
+                $crate::export::Instance::new();
 
             struct Guest;
 
@@ -124,6 +122,6 @@ macro_rules! enricher {
             }
 
             $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
-};
+        };
     };
 }

@@ -17,9 +17,7 @@ pub trait RuleSet: Copy + 'static {
 
     /// The rule's name.
     fn name(self) -> &'static str {
-        Self::ALL
-            .get(usize::from(self.index()))
-            .map_or("", |rule| rule.1)
+        Self::ALL.get(usize::from(self.index())).map_or("", |rule| rule.1)
     }
 }
 

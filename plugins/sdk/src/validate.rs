@@ -54,10 +54,7 @@ pub fn describe<V: Validate>(component: &V) -> wire::RowDescription {
 ///
 /// # Errors
 /// The batch is not what the component asked for.
-pub fn batch<V: Validate>(
-    component: &V,
-    batch: &wire::Batch,
-) -> Result<Vec<wire::Verdict>, String> {
+pub fn batch<V: Validate>(component: &V, batch: &wire::Batch) -> Result<Vec<wire::Verdict>, String> {
     let looks_up = |dimension: &str| component.looks_up(dimension);
     let columns = V::Row::open(&mut Reader::new(batch, &looks_up))?;
     let mut refuse = Refuse::new();
@@ -83,7 +80,8 @@ macro_rules! validator {
         const _: () = {
             use $crate::bindings::validator::exports::assay::rules::validation;
 
-            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> =
+                $crate::export::Instance::new();
 
             struct Guest;
 
@@ -104,6 +102,6 @@ macro_rules! validator {
             }
 
             $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
-};
+        };
     };
 }

@@ -13,18 +13,12 @@ const MANIFEST: &str = "[workspace]\n[package]\nname = \"check-sales\"\nversion 
 fn a_folder_that_makes_no_component_is_named_with_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let error = build(folder.path()).unwrap_err();
-    assert!(
-        error.to_string().contains("Cargo.toml can't be read"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("Cargo.toml can't be read"), "{error}");
 
     let folder = plugin("[package]\nname = \"sdk\"\n");
     let error = build(folder.path()).unwrap_err();
     assert!(error.to_string().contains("cdylib"), "{error}");
-    assert!(
-        error.to_string().contains(folder.path().to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
 }
 
 #[test]
@@ -68,8 +62,5 @@ fn what_does_not_compile_leaves_the_old_component() {
     std::fs::write(folder.path().join("lib.rs"), "this is no Rust").unwrap();
     std::fs::write(folder.path().join("check-sales.wasm"), "old").unwrap();
     assert!(build(folder.path()).is_err());
-    assert_eq!(
-        std::fs::read(folder.path().join("check-sales.wasm")).unwrap(),
-        b"old"
-    );
+    assert_eq!(std::fs::read(folder.path().join("check-sales.wasm")).unwrap(), b"old");
 }
