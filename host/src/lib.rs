@@ -10,10 +10,6 @@
 
 pub mod cli;
 
-pub mod names;
-
-pub mod schema;
-
 pub mod demo;
 
 pub mod author;

@@ -67,7 +67,8 @@ def check_transactions(checks, bronze, silver, quarantine):
     sold = silver.join(raw, on=readers.IDENTITY)
     refused = quarantine.join(raw, on=readers.IDENTITY)
     checks.empty("silver: transactions twice", sold.filter(pl.col("id").is_duplicated()).select("id"))
-    mixed = sold.filter(pl.col("id").ne_missing(pl.col("transaction_id")))
+    # Cleansing writes ids in upper case.
+    mixed = sold.filter(pl.col("id").str.to_uppercase().ne_missing(pl.col("transaction_id").str.to_uppercase()))
     checks.empty("silver: another message's transaction", mixed.select("id", "transaction_id"))
     again = refused.filter(pl.col("rule").is_in(["duplicate", "conflicting_duplicate"]))
     alone = again.join(sold, on="id", how="anti")

@@ -1,11 +1,13 @@
 //! What the event held in another type than its schema says: read here where there is no doubt
 //! what was meant.
 
+use std::borrow::Cow;
+
 use assay_rules::json::{self, Value};
 use assay_rules::prelude::*;
 
 /// The content of `_rescued`. Most rows have none.
-pub(crate) struct Rescued<'a>(Vec<(String, Value<'a>)>);
+pub(crate) struct Rescued<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Rescued<'a> {
     pub(crate) fn read(text: Option<&'a str>) -> Self {

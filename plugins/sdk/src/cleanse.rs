@@ -92,7 +92,7 @@ pub fn one<'a, C: Cleanse>(
 ) -> (C::Written<'a>, Vec<&'static str>) {
     let mut refuse = Refuse::new();
     let written = component.cleanse(row, &mut refuse);
-    (written, crate::testing::names::<C::Rule>(&refuse.into_verdicts()))
+    (written, rule::names::<C::Rule>(&refuse.into_verdicts()))
 }
 
 /// Exports a [`Cleanse`] as the component's interface. Once a crate.

@@ -38,19 +38,19 @@ pub trait Kind: 'static {
 }
 
 /// True or false: `bool`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boolean {}
 /// A whole number of 64 bits: `i64`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integer {}
 /// A float of 64 bits: `f64`. Not for money.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Float {}
 /// Text: `&str` read, `Cow<str>` written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {}
 /// Any bytes: `&[u8]` read, `Cow<[u8]>` written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {}
 
 /// What a written column is made of.

@@ -91,7 +91,7 @@ pub fn one<'a, C: Enrich>(
 ) -> (C::Written<'a>, Vec<&'static str>) {
     let mut refuse = Refuse::new();
     let written = component.enrich(row, &mut refuse);
-    (written, crate::testing::names::<C::Rule>(&refuse.into_verdicts()))
+    (written, rule::names::<C::Rule>(&refuse.into_verdicts()))
 }
 
 /// Exports an [`Enrich`] as the component's interface. Once a crate.

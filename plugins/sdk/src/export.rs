@@ -28,7 +28,7 @@ impl<T: DeserializeOwned> Instance<T> {
         std::panic::set_hook(Box::new(|panic| {
             host::log(host::Level::Error, &panic.to_string());
         }));
-        let component = read_params(params)?;
+        let component = crate::params::read(params)?;
         check(&component)?;
         self.0.set(component).map_err(|_| "configured twice".to_owned())
     }
@@ -44,12 +44,4 @@ impl<T: DeserializeOwned> Instance<T> {
             None => panic!("configure() must be called before anything else"),
         }
     }
-}
-
-/// Reads params from the text of a JSON object.
-///
-/// # Errors
-/// What is wrong with which param.
-pub fn read_params<T: DeserializeOwned>(params: &str) -> Result<T, String> {
-    serde_json::from_str(params).map_err(|error| format!("params: {error}"))
 }

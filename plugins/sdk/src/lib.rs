@@ -89,10 +89,13 @@ pub mod column;
 pub mod decimal;
 pub mod enrich;
 pub mod export;
+pub mod json;
 pub mod log;
+pub mod params;
 pub mod row;
 pub mod rule;
 pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
 pub mod validate;

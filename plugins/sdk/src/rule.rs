@@ -69,6 +69,14 @@ impl<R: RuleSet> Refuse<R> {
     }
 }
 
+/// The names of the rules that verdicts are about.
+pub(crate) fn names<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<&'static str> {
+    let name = |verdict: &wire::Verdict| {
+        R::ALL.get(usize::from(verdict.rule)).map_or("no such rule", |rule| rule.1)
+    };
+    verdicts.iter().map(name).collect()
+}
+
 /// What a component says of its rules. `action` may differ from a rule's own, by the params.
 pub(crate) fn describe<R: RuleSet>(action: impl Fn(R) -> Option<Action>) -> Vec<wire::Rule> {
     R::ALL

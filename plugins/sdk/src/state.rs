@@ -137,7 +137,12 @@ impl<K: Summable> Sum<K> {
     }
 }
 
-impl Count {
+impl Sum<Integer> {
+    /// Adds a number without its sign; an absent one adds nothing.
+    pub fn add_absolute(&mut self, value: impl Into<Option<i64>>) {
+        self.move_by(value.into().unwrap_or_default().unsigned_abs().into());
+    }
+
     /// Counts one more.
     pub fn one_more(&mut self) {
         self.move_by(1);

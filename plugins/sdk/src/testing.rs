@@ -12,26 +12,18 @@ pub use columns::{batch, of_columns};
 use serde_json::{Map, Value};
 
 use crate::bindings::wire;
-use crate::rule::RuleSet;
+use crate::rule::{RuleSet, names};
 use crate::{Aggregate, Cleanse, Enrich, Validate, aggregate, cleanse, enrich, validate};
 
 /// A row, or what was written for it.
 pub type Object = Map<String, Value>;
-
-/// The names of the rules that verdicts are about.
-pub fn names<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<&'static str> {
-    let name = |verdict: &wire::Verdict| {
-        R::ALL.get(usize::from(verdict.rule)).map_or("no such rule", |rule| rule.1)
-    };
-    verdicts.iter().map(name).collect()
-}
 
 /// Configures a component as the host does.
 ///
 /// # Errors
 /// As the component's `configure`.
 pub fn validator<V: Validate>(params: &str) -> Result<V, String> {
-    let component: V = crate::export::read_params(params)?;
+    let component: V = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -40,7 +32,7 @@ pub fn validator<V: Validate>(params: &str) -> Result<V, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn cleanser<C: Cleanse>(params: &str) -> Result<C, String> {
-    let component: C = crate::export::read_params(params)?;
+    let component: C = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -49,7 +41,7 @@ pub fn cleanser<C: Cleanse>(params: &str) -> Result<C, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn enricher<E: Enrich>(params: &str) -> Result<E, String> {
-    let component: E = crate::export::read_params(params)?;
+    let component: E = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -58,7 +50,7 @@ pub fn enricher<E: Enrich>(params: &str) -> Result<E, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn aggregator<A: Aggregate>(params: &str) -> Result<A, String> {
-    let component: A = crate::export::read_params(params)?;
+    let component: A = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 

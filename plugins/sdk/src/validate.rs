@@ -69,7 +69,7 @@ pub fn batch<V: Validate>(component: &V, batch: &wire::Batch) -> Result<Vec<wire
 pub fn broken<'a, V: Validate>(component: &'a V, row: &V::Row<'a>) -> Vec<&'static str> {
     let mut refuse = Refuse::new();
     component.validate(row, &mut refuse);
-    crate::testing::names::<V::Rule>(&refuse.into_verdicts())
+    rule::names::<V::Rule>(&refuse.into_verdicts())
 }
 
 /// Exports a [`Validate`] as the component's interface. Once a crate.

@@ -79,7 +79,7 @@ fn a_tenant_may_give_goods_away() {
 #[test]
 fn a_price_may_be_held_against_the_list_price() {
     let of = |price: &str, list_price: Option<&str>| {
-        let product = Some(Product { list_price: list_price.map(money) });
+        let product = Some(Product { list_price: list_price.map(money), ..Product::default() });
         let sale = Sale { unit_price: Some(money(price)), product, ..good() };
         validate::broken(&rules(r#"{ "min_share_of_list_price": 0.5 }"#), &sale)
     };
