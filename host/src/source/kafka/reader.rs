@@ -302,8 +302,7 @@ impl Reader {
     }
 
     fn describe(&self, names: &[&str]) -> Result<Vec<topics::Described>, SourceError> {
-        let client = self.client.consumer().client();
-        topics::describe(client, &self.options.brokers, names, REQUEST)
+        self.client.describe(&self.options.brokers, names)
     }
 
     /// A topic that there is not is said at once, and not waited for.
