@@ -101,7 +101,17 @@ fn any_broker<C: ClientContext>(
         let code = rd::rd_kafka_metadata(handle, 0, ptr::null_mut(), &mut metadata, millis(wait));
         match metadata.as_ref() {
             Some(found) if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                let broker = found.orig_broker_id;
+                let count = usize::try_from(found.broker_cnt).unwrap_or_default();
+                let known = (count > 0).then(|| slice::from_raw_parts(found.brokers, count));
+                let first = known
+                    .and_then(|known| known.first())
+                    .map_or(-1, |first| first.id);
+                // Known by its address only, the broker that answered has no number yet.
+                let broker = if found.orig_broker_id < 0 {
+                    first
+                } else {
+                    found.orig_broker_id
+                };
                 rd::rd_kafka_metadata_destroy(metadata);
                 Ok(broker)
             }
