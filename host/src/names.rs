@@ -80,9 +80,7 @@ impl fmt::Display for Tenant {
 }
 
 /// The number of a rule set: the version of the commit to `rulesets` that activated it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RuleSetNumber(pub i64);
 
@@ -209,7 +207,10 @@ mod tests {
         assert_eq!(app_id, "assay/north/2025/03/a.ndjson/5f/7");
         assert_eq!(Partition::of_app_id(&tenant, &app_id), Some(partition));
         assert_eq!(Partition::of_app_id(&tenant, "assay/south/t/5f/7"), None);
-        assert_eq!(Partition::of_app_id(&tenant, "assay/north/t/5f/7/start"), None);
+        assert_eq!(
+            Partition::of_app_id(&tenant, "assay/north/t/5f/7/start"),
+            None
+        );
     }
 
     #[test]

@@ -121,10 +121,25 @@ mod tests {
 
     #[test]
     fn a_type_is_spelled_back_as_it_was_read() {
-        for text in ["string", "integer", "decimal(18,4)", "boolean", "timestamp", "date", "json"] {
+        for text in [
+            "string",
+            "integer",
+            "decimal(18,4)",
+            "boolean",
+            "timestamp",
+            "date",
+            "json",
+        ] {
             assert_eq!(text.parse::<FieldType>().unwrap().to_string(), text);
         }
-        for bad in ["decimal", "decimal(19,2)", "decimal(2,3)", "float", "String", "decimal(0,0)"] {
+        for bad in [
+            "decimal",
+            "decimal(19,2)",
+            "decimal(2,3)",
+            "float",
+            "String",
+            "decimal(0,0)",
+        ] {
             assert!(bad.parse::<FieldType>().is_err(), "{bad}");
         }
     }
