@@ -124,8 +124,7 @@ impl Source for KafkaSource {
             let (brokers, name) = (self.brokers.clone(), topic.to_owned());
             let asked = spawn_blocking(move || {
                 let client = client.as_ref()?;
-                let consumer = client.consumer().client();
-                Some(topics::describe(consumer, &brokers, &[&name], REQUEST))
+                Some(client.describe(&brokers, &[&name]))
             });
             let unanswered = |reason: String| SourceError::Unreachable {
                 brokers: self.brokers.clone(),
@@ -213,7 +212,7 @@ pub async fn partitions_of(
     asked(move || {
         let consumer = asker(&brokers, &properties)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let found = topics::describe(consumer.client(), &brokers, &names, REQUEST)?;
+        let found = ask_for(&consumer, &brokers, &names)?;
         Ok(found
             .into_iter()
             .map(|found| (found.topic, found.partitions))
@@ -250,7 +249,7 @@ pub async fn bounds(
     let (brokers, topic, properties) = (brokers.to_owned(), topic.to_owned(), properties.clone());
     asked(move || {
         let consumer = asker(&brokers, &properties)?;
-        let described = topics::describe(consumer.client(), &brokers, &[&topic], REQUEST)?;
+        let described = ask_for(&consumer, &brokers, &[&topic])?;
         let mut found = Vec::new();
         for described in described {
             for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
@@ -286,6 +285,20 @@ fn asker(
         .map_err(properties::refused)
 }
 
+fn ask_for(
+    consumer: &BaseConsumer<native::Logged>,
+    brokers: &str,
+    names: &[&str],
+) -> Result<Vec<topics::Described>, SourceError> {
+    topics::describe(
+        consumer.client(),
+        &topics::Asked::default(),
+        brokers,
+        names,
+        REQUEST,
+    )
+}
+
 async fn asked<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
@@ -305,3 +318,6 @@ fn request_failed(error: &KafkaError, topic: &str, brokers: &str) -> SourceError
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

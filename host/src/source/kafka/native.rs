@@ -16,6 +16,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, TopicPartitionList};
 
+use super::super::SourceError;
+use super::REQUEST;
+use super::topics::{self, Asked, Described};
 use crate::names::Offset;
 
 /// A topic's name and a partition's number.
@@ -51,6 +54,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
 pub struct Client {
     consumer: BaseConsumer<Logged>,
     queue: NonNull<rd::rd_kafka_queue_t>,
+    asked: Asked,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread at once; `queue` is freed only in `drop`.
@@ -77,11 +81,23 @@ impl Client {
         let queue = unsafe { rd::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue)
             .ok_or_else(|| KafkaError::ClientCreation("there is no consumer queue".to_owned()))?;
-        Ok(Self { consumer, queue })
+        Ok(Self {
+            consumer,
+            queue,
+            asked: Asked::default(),
+        })
     }
 
     pub fn consumer(&self) -> &BaseConsumer<Logged> {
         &self.consumer
+    }
+
+    /// Asks for topics, see [`topics::describe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn describe(&self, brokers: &str, names: &[&str]) -> Result<Vec<Described>, SourceError> {
+        topics::describe(self.consumer.client(), &self.asked, brokers, names, REQUEST)
     }
 
     pub fn is_cooperative(&self) -> bool {

@@ -33,6 +33,9 @@ const BURST: usize = 1_024;
 const LONG_BLOCKED: Duration = Duration::from_secs(5);
 /// How long to wait before a request that was not answered is made again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a member that was given nothing waits before that counts as being caught up: partitions
+/// that move to it come only after the other members gave them back.
+const NOTHING_TO_DO: Duration = Duration::from_secs(15);
 
 /// What the other side asks for.
 pub enum Command {
@@ -96,6 +99,8 @@ pub struct Reader {
     restart: bool,
     flow: Flow,
     caught_up: bool,
+    /// Since when nothing is assigned.
+    idle: Instant,
     trouble: Trouble,
 }
 
@@ -127,6 +132,7 @@ impl Reader {
             restart: false,
             flow: Flow::default(),
             caught_up: false,
+            idle: Instant::now(),
             trouble: Trouble::default(),
         }
     }
@@ -252,7 +258,8 @@ impl Reader {
             && !self.caught_up
             && matches!(self.phase, Phase::Steady)
             && self.epoch > 0
-            && self.flow.is_at_its_end();
+            && self.flow.is_at_its_end()
+            && (!self.held.is_empty() || self.idle.elapsed() > NOTHING_TO_DO);
         match self.flow.cut(Instant::now(), at_end) {
             Ok(records) => self.outbox.extend(records.into_iter().map(Event::Records)),
             Err(reason) => self.stop(None, reason),
@@ -302,8 +309,7 @@ impl Reader {
     }
 
     fn describe(&self, names: &[&str]) -> Result<Vec<topics::Described>, SourceError> {
-        let client = self.client.consumer().client();
-        topics::describe(client, &self.options.brokers, names, REQUEST)
+        self.client.describe(&self.options.brokers, names)
     }
 
     /// A topic that there is not is said at once, and not waited for.
@@ -378,6 +384,7 @@ impl Reader {
             // This member is one too many; it may get something later.
             self.epoch += 1;
             self.caught_up = false;
+            self.idle = Instant::now();
             self.flow(&[]);
         } else if !self.held.is_empty() {
             self.phase = Phase::Naming {

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
@@ -26,6 +27,16 @@ pub struct Described {
     /// Kafka's topic id as its own tools print it, or [`NO_ID`].
     pub id: Arc<str>,
     pub partitions: usize,
+}
+
+/// The broker that is asked: one that has answered before. Any can tell about topics, and asking
+/// the controller, as librdkafka would, fails where there is none (the broker in the process).
+pub struct Asked(AtomicI32);
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self(AtomicI32::new(-1))
+    }
 }
 
 /// Frees what librdkafka handed out, however the function is left.
@@ -54,6 +65,68 @@ impl<T> Drop for Owned<T> {
 /// `NoSuchTopic`, `Refused`, or `Unreachable`.
 pub fn describe<C: ClientContext>(
     client: &Client<C>,
+    asked: &Asked,
+    brokers: &str,
+    topics: &[&str],
+    wait: Duration,
+) -> Result<Vec<Described>, SourceError> {
+    if asked.0.load(Ordering::Relaxed) < 0 {
+        asked
+            .0
+            .store(any_broker(client, brokers, wait)?, Ordering::Relaxed);
+    }
+    let found = ask(
+        client,
+        asked.0.load(Ordering::Relaxed),
+        brokers,
+        topics,
+        wait,
+    );
+    if found.as_ref().is_err_and(SourceError::is_transient) {
+        asked.0.store(-1, Ordering::Relaxed);
+    }
+    found
+}
+
+/// The number of a broker that answers.
+fn any_broker<C: ClientContext>(
+    client: &Client<C>,
+    brokers: &str,
+    wait: Duration,
+) -> Result<i32, SourceError> {
+    let mut metadata = ptr::null();
+    // SAFETY: the handle is alive. What is handed out is read, and then freed once.
+    unsafe {
+        let handle = client.native_ptr();
+        let code = rd::rd_kafka_metadata(handle, 0, ptr::null_mut(), &mut metadata, millis(wait));
+        match metadata.as_ref() {
+            Some(found) if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                let count = usize::try_from(found.broker_cnt).unwrap_or_default();
+                let known = (count > 0).then(|| slice::from_raw_parts(found.brokers, count));
+                let first = known
+                    .and_then(|known| known.first())
+                    .map_or(-1, |first| first.id);
+                // Known by its address only, the broker that answered has no number yet.
+                let broker = if found.orig_broker_id < 0 {
+                    first
+                } else {
+                    found.orig_broker_id
+                };
+                rd::rd_kafka_metadata_destroy(metadata);
+                Ok(broker)
+            }
+            _ => Err(failed(code.into(), "", "", brokers)),
+        }
+    }
+}
+
+fn millis(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    broker: i32,
     brokers: &str,
     topics: &[&str],
     wait: Duration,
@@ -62,7 +135,8 @@ pub fn describe<C: ClientContext>(
         brokers: brokers.to_owned(),
         reason: reason.to_owned(),
     };
-    let event = request(client, topics, wait).ok_or_else(|| unreachable("no answer in time"))?;
+    let event =
+        request(client, broker, topics, wait).ok_or_else(|| unreachable("no answer in time"))?;
     // SAFETY: the event is alive until the end of this function, and so is its text.
     let (code, text) = unsafe {
         (
@@ -100,6 +174,7 @@ pub fn describe<C: ClientContext>(
 
 fn request<C: ClientContext>(
     client: &Client<C>,
+    broker: i32,
     topics: &[&str],
     wait: Duration,
 ) -> Option<Owned<rd::rd_kafka_event_t>> {
@@ -108,7 +183,6 @@ fn request<C: ClientContext>(
         .filter_map(|t| CString::new(*t).ok())
         .collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
     let handle = client.native_ptr();
     // SAFETY: the handle outlives the call. The names are copied by the collection; all that is
     // made here is freed here, which librdkafka allows while the request is under way.
@@ -124,15 +198,13 @@ fn request<C: ClientContext>(
             ),
             rd::rd_kafka_AdminOptions_destroy,
         )?;
-        let _ = rd::rd_kafka_AdminOptions_set_request_timeout(
-            options.ptr(),
-            millis,
-            ptr::null_mut(),
-            0,
-        );
+        let (options_ptr, no_text) = (options.ptr(), ptr::null_mut());
+        // Where an option is refused, its default does.
+        rd::rd_kafka_AdminOptions_set_request_timeout(options_ptr, millis(wait), no_text, 0);
+        rd::rd_kafka_AdminOptions_set_broker(options_ptr, broker, no_text, 0);
         let queue = Owned::new(rd::rd_kafka_queue_new(handle), rd::rd_kafka_queue_destroy)?;
         rd::rd_kafka_DescribeTopics(handle, collection.ptr(), options.ptr(), queue.ptr());
-        let event = rd::rd_kafka_queue_poll(queue.ptr(), millis.saturating_add(1_000));
+        let event = rd::rd_kafka_queue_poll(queue.ptr(), millis(wait).saturating_add(1_000));
         Owned::new(event, rd::rd_kafka_event_destroy)
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::flow::Flow;
 use super::native::{Client, Failure, Place};
-use super::{KafkaOptions, REQUEST, starts, topics};
+use super::{KafkaOptions, starts, topics};
 use crate::names::{Offset, Partition};
 use crate::source::{Event, SourceError};
 
@@ -100,8 +99,7 @@ fn out_of_range(
     options: &KafkaOptions,
 ) -> SourceError {
     let (topic, brokers) = (&*partition.topic, options.brokers.as_str());
-    let consumer = client.consumer();
-    let found = match topics::describe(consumer.client(), brokers, &[topic], REQUEST) {
+    let found = match client.describe(brokers, &[topic]) {
         Ok(found) => found,
         Err(error) => return error,
     };
@@ -112,7 +110,7 @@ fn out_of_range(
             now: found.id.to_string(),
         };
     }
-    match starts::bounds(consumer, brokers, topic, partition.number) {
+    match starts::bounds(client.consumer(), brokers, topic, partition.number) {
         Err(error) => error,
         Ok(bounds) => match starts::check(partition, position, bounds) {
             Err(reason) => reason,
@@ -132,8 +130,7 @@ fn missing(place: Option<&Place>, client: &Client, options: &KafkaOptions) -> Op
         Some((topic, _)) => vec![topic],
         None => options.topics.iter().map(String::as_str).collect(),
     };
-    let consumer = client.consumer().client();
-    let asked = topics::describe(consumer, &options.brokers, &names, REQUEST);
+    let asked = client.describe(&options.brokers, &names);
     asked
         .err()
         .filter(|error| matches!(error, SourceError::NoSuchTopic { .. }))
