@@ -92,7 +92,7 @@ pub fn one<'a, C: Cleanse>(
 ) -> (C::Written<'a>, Vec<&'static str>) {
     let mut refuse = Refuse::new();
     let written = component.cleanse(row, &mut refuse);
-    (written, crate::testing::names::<C::Rule>(&refuse.into_verdicts()))
+    (written, rule::names::<C::Rule>(&refuse.into_verdicts()))
 }
 
 /// Exports a [`Cleanse`] as the component's interface. Once a crate.
@@ -103,8 +103,7 @@ macro_rules! cleanser {
         const _: () = {
             use $crate::bindings::cleanser::exports::assay::rules::cleansing;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -123,6 +122,6 @@ macro_rules! cleanser {
             }
 
             $crate::bindings::cleanser::export!(Guest with_types_in $crate::bindings::cleanser);
-        };
+};
     };
 }

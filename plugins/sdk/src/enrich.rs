@@ -91,7 +91,7 @@ pub fn one<'a, C: Enrich>(
 ) -> (C::Written<'a>, Vec<&'static str>) {
     let mut refuse = Refuse::new();
     let written = component.enrich(row, &mut refuse);
-    (written, crate::testing::names::<C::Rule>(&refuse.into_verdicts()))
+    (written, rule::names::<C::Rule>(&refuse.into_verdicts()))
 }
 
 /// Exports an [`Enrich`] as the component's interface. Once a crate.
@@ -102,8 +102,7 @@ macro_rules! enricher {
         const _: () = {
             use $crate::bindings::enricher::exports::assay::rules::enrichment;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -122,6 +121,6 @@ macro_rules! enricher {
             }
 
             $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
-        };
+};
     };
 }

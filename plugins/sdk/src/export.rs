@@ -11,7 +11,10 @@ pub struct Instance<T>(OnceLock<T>);
 
 impl<T: DeserializeOwned> Instance<T> {
     /// Not configured yet.
-    #[expect(clippy::new_without_default, reason = "it stands in a static, which needs a const")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it stands in a static, which needs a const"
+    )]
     pub const fn new() -> Self {
         Self(OnceLock::new())
     }
@@ -28,28 +31,25 @@ impl<T: DeserializeOwned> Instance<T> {
         std::panic::set_hook(Box::new(|panic| {
             host::log(host::Level::Error, &panic.to_string());
         }));
-        let component = read_params(params)?;
+        let component = crate::params::read(params)?;
         check(&component)?;
-        self.0.set(component).map_err(|_| "configured twice".to_owned())
+        self.0
+            .set(component)
+            .map_err(|_| "configured twice".to_owned())
     }
 
     /// What `configure` made.
     ///
     /// # Panics
     /// Where the host did not call `configure` first, which the contract promises.
-    #[expect(clippy::panic, reason = "there is no other way to say so from describe()")]
+    #[expect(
+        clippy::panic,
+        reason = "there is no other way to say so from describe()"
+    )]
     pub fn get(&self) -> &T {
         match self.0.get() {
             Some(component) => component,
             None => panic!("configure() must be called before anything else"),
         }
     }
-}
-
-/// Reads params from the text of a JSON object.
-///
-/// # Errors
-/// What is wrong with which param.
-pub fn read_params<T: DeserializeOwned>(params: &str) -> Result<T, String> {
-    serde_json::from_str(params).map_err(|error| format!("params: {error}"))
 }

@@ -89,10 +89,13 @@ pub mod column;
 pub mod decimal;
 pub mod enrich;
 pub mod export;
+pub mod json;
 pub mod log;
+pub mod params;
 pub mod row;
 pub mod rule;
 pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
 pub mod validate;
@@ -116,7 +119,7 @@ pub mod prelude {
     pub use crate::{
         Action, Aggregate, Binary, Boolean, Cleanse, Count, Date, Decimal, Distinct, Earliest,
         Enrich, Float, Integer, Latest, NoRules, Refuse, RuleSet as _, Sum, SumIfAny, Text,
-        Timestamp, Validate, aggregator, cleanser, enricher, look_up, row, rules, state,
-        validator, writes,
+        Timestamp, Validate, aggregator, cleanser, enricher, look_up, row, rules, state, validator,
+        writes,
     };
 }

@@ -74,7 +74,9 @@ impl<'a, 'w> Reader<'a, 'w> {
     /// # Errors
     /// As of [`Reader::next`].
     pub fn look_up<L: LookUp<'a>>(&mut self) -> Result<Option<L::Columns>, String> {
-        (self.looks_up)(L::DIMENSION).then(|| L::open(self)).transpose()
+        (self.looks_up)(L::DIMENSION)
+            .then(|| L::open(self))
+            .transpose()
     }
 
     /// The column that says for which rows a look-up found something.
@@ -92,7 +94,7 @@ impl<'a, 'w> Reader<'a, 'w> {
 /// or `optional`. Every field is an `Option`, because a required column too can be absent in a
 /// row. A column whose name is no name in Rust is given with `=`. Look-ups follow in a block of
 /// their own; each is the struct of a [`look_up!`](crate::look_up!), and is `None` where the
-/// dimension has no such row.
+/// dimension has no such row. In tests, write a row with `..Sale::default()` at its end.
 ///
 /// ```
 /// # use assay_rules::prelude::*;
@@ -119,20 +121,22 @@ macro_rules! row {
     (
         $(#[$meta:meta])*
         $vis:vis struct $Name:ident {
-            $( $(#[$field_meta:meta])* $need:ident $field:ident : $kind:ty $(= $column:literal)? ),* $(,)?
+            $( $(#[$field_meta:meta])* $need:ident $field:ident : $kind:ident $(<$scale:tt>)? $(= $column:literal)? ),* $(,)?
         }
         $( look_ups { $( $(#[$look_meta:meta])* $look:ident : $Look:ident ),* $(,)? } )?
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
         $vis struct $Name<'a> {
-            $( $(#[$field_meta])* pub $field: Option<<$kind as $crate::Kind>::Value<'a>>, )*
+            $( $(#[$field_meta])* pub $field: Option<$crate::value_type!('a, $kind $(<$scale>)?)>, )*
             $($( $(#[$look_meta])* pub $look: Option<$Look<'a>>, )*)?
+            #[doc(hidden)]
+            pub of_batch: std::marker::PhantomData<&'a ()>,
         }
 
         const _: () = {
             pub struct Columns<'a> {
-                $( $field: $crate::column::Slot<'a, $kind>, )*
+                $( $field: $crate::column::Slot<'a, $kind $(<$scale>)?>, )*
                 $($( $look: Option<<$Look<'a> as $crate::LookUp<'a>>::Columns>, )*)?
             }
 
@@ -141,7 +145,7 @@ macro_rules! row {
 
                 fn reads() -> Vec<$crate::wire::Field> {
                     vec![$(
-                        $crate::column::field::<$kind>(
+                        $crate::column::field::<$kind $(<$scale>)?>(
                             $crate::column_name!($field $(= $column)?),
                             $crate::is_required!($need),
                         ),
@@ -168,6 +172,7 @@ macro_rules! row {
                                 <$Look<'a> as $crate::LookUp<'a>>::at(columns, row)
                             }),
                         )*)?
+                        of_batch: std::marker::PhantomData,
                     }
                 }
             }
@@ -198,18 +203,20 @@ macro_rules! look_up {
         $vis:vis struct $Name:ident from $dimension:literal
             on $( $row_column:literal = $key:literal ),+ $( as_of $as_of:literal )?
         {
-            $( $(#[$field_meta:meta])* $need:ident $field:ident : $kind:ty $(= $column:literal)? ),* $(,)?
+            $( $(#[$field_meta:meta])* $need:ident $field:ident : $kind:ident $(<$scale:tt>)? $(= $column:literal)? ),* $(,)?
         }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
         $vis struct $Name<'a> {
-            $( $(#[$field_meta])* pub $field: Option<<$kind as $crate::Kind>::Value<'a>>, )*
+            $( $(#[$field_meta])* pub $field: Option<$crate::value_type!('a, $kind $(<$scale>)?)>, )*
+            #[doc(hidden)]
+            pub of_batch: std::marker::PhantomData<&'a ()>,
         }
 
         const _: () = {
             pub struct Columns<'a> {
-                $( $field: $crate::column::Slot<'a, $kind>, )*
+                $( $field: $crate::column::Slot<'a, $kind $(<$scale>)?>, )*
                 found: $crate::column::Slot<'a, $crate::Boolean>,
             }
 
@@ -224,7 +231,7 @@ macro_rules! look_up {
                         on: vec![$( ($row_column.to_owned(), $key.to_owned()) ),+],
                         as_of: as_of.first().map(|column| (*column).to_owned()),
                         fields: vec![$(
-                            $crate::column::field::<$kind>(
+                            $crate::column::field::<$kind $(<$scale>)?>(
                                 $crate::column_name!($field $(= $column)?),
                                 $crate::is_required!($need),
                             ),
@@ -245,11 +252,24 @@ macro_rules! look_up {
                 fn at(columns: &Columns<'a>, row: usize) -> Option<Self> {
                     (columns.found.get(row) == Some(true)).then(|| Self {
                         $( $field: columns.$field.get(row), )*
+                        of_batch: std::marker::PhantomData,
                     })
                 }
             }
         };
     };
+}
+
+/// The Rust type of a kind's values.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! value_type {
+    ($a:lifetime, Text) => { &$a str };
+    ($a:lifetime, Binary) => { &$a [u8] };
+    ($a:lifetime, Integer) => { i64 };
+    ($a:lifetime, Float) => { f64 };
+    ($a:lifetime, Boolean) => { bool };
+    ($a:lifetime, $($itself:tt)+) => { $($itself)+ };
 }
 
 /// A field's column: its own name, unless another is given.

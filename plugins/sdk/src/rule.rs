@@ -17,7 +17,9 @@ pub trait RuleSet: Copy + 'static {
 
     /// The rule's name.
     fn name(self) -> &'static str {
-        Self::ALL.get(usize::from(self.index())).map_or("", |rule| rule.1)
+        Self::ALL
+            .get(usize::from(self.index()))
+            .map_or("", |rule| rule.1)
     }
 }
 
@@ -67,6 +69,16 @@ impl<R: RuleSet> Refuse<R> {
     pub(crate) fn into_verdicts(self) -> Vec<wire::Verdict> {
         self.verdicts
     }
+}
+
+/// The names of the rules that verdicts are about.
+pub(crate) fn names<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<&'static str> {
+    let name = |verdict: &wire::Verdict| {
+        R::ALL
+            .get(usize::from(verdict.rule))
+            .map_or("no such rule", |rule| rule.1)
+    };
+    verdicts.iter().map(name).collect()
 }
 
 /// What a component says of its rules. `action` may differ from a rule's own, by the params.

@@ -137,7 +137,12 @@ impl<K: Summable> Sum<K> {
     }
 }
 
-impl Count {
+impl Sum<Integer> {
+    /// Adds a number without its sign; an absent one adds nothing.
+    pub fn add_absolute(&mut self, value: impl Into<Option<i64>>) {
+        self.move_by(value.into().unwrap_or_default().unsigned_abs().into());
+    }
+
     /// Counts one more.
     pub fn one_more(&mut self) {
         self.move_by(1);
@@ -169,7 +174,9 @@ impl<K: Summable> Part for Sum<K> {
     where
         'a: 'a,
     {
-        let Some(units) = state.units else { return Ok(None) };
+        let Some(units) = state.units else {
+            return Ok(None);
+        };
         let units = i64::try_from(units).map_err(|_| PAST_64_BITS.to_owned())?;
         Ok(Some(K::of_units(units).1))
     }
@@ -268,9 +275,9 @@ macro_rules! moment {
             }
 
             fn merge<'a>(state: &mut Self, other: Self)
-    where
-        'a: 'a,
-    {
+            where
+                'a: 'a,
+            {
                 state.see(other.0);
             }
 

@@ -12,26 +12,18 @@ pub use columns::{batch, of_columns};
 use serde_json::{Map, Value};
 
 use crate::bindings::wire;
-use crate::rule::RuleSet;
+use crate::rule::{RuleSet, names};
 use crate::{Aggregate, Cleanse, Enrich, Validate, aggregate, cleanse, enrich, validate};
 
 /// A row, or what was written for it.
 pub type Object = Map<String, Value>;
-
-/// The names of the rules that verdicts are about.
-pub fn names<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<&'static str> {
-    let name = |verdict: &wire::Verdict| {
-        R::ALL.get(usize::from(verdict.rule)).map_or("no such rule", |rule| rule.1)
-    };
-    verdicts.iter().map(name).collect()
-}
 
 /// Configures a component as the host does.
 ///
 /// # Errors
 /// As the component's `configure`.
 pub fn validator<V: Validate>(params: &str) -> Result<V, String> {
-    let component: V = crate::export::read_params(params)?;
+    let component: V = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -40,7 +32,7 @@ pub fn validator<V: Validate>(params: &str) -> Result<V, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn cleanser<C: Cleanse>(params: &str) -> Result<C, String> {
-    let component: C = crate::export::read_params(params)?;
+    let component: C = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -49,7 +41,7 @@ pub fn cleanser<C: Cleanse>(params: &str) -> Result<C, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn enricher<E: Enrich>(params: &str) -> Result<E, String> {
-    let component: E = crate::export::read_params(params)?;
+    let component: E = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -58,7 +50,7 @@ pub fn enricher<E: Enrich>(params: &str) -> Result<E, String> {
 /// # Errors
 /// As the component's `configure`.
 pub fn aggregator<A: Aggregate>(params: &str) -> Result<A, String> {
-    let component: A = crate::export::read_params(params)?;
+    let component: A = crate::params::read(params)?;
     component.check().map(|()| component)
 }
 
@@ -109,7 +101,11 @@ pub fn enrich<E: Enrich>(
 }
 
 fn with_rows<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<(u32, &'static str)> {
-    verdicts.iter().map(|verdict| verdict.row).zip(names::<R>(verdicts)).collect()
+    verdicts
+        .iter()
+        .map(|verdict| verdict.row)
+        .zip(names::<R>(verdicts))
+        .collect()
 }
 
 /// Folds rows that are all of one group, and finishes: the group's measures. The rows are cut into
@@ -128,7 +124,9 @@ pub fn aggregate<A: Aggregate>(
     let mut from = 0;
     let mut state = None;
     for to in cuts {
-        let part = rows.get(from..to).ok_or("cuts must rise, and lie within the rows")?;
+        let part = rows
+            .get(from..to)
+            .ok_or("cuts must rise, and lie within the rows")?;
         let folded = state_of(component, part)?;
         state = Some(match state.take() {
             Some(earlier) => aggregate::merge(component, &earlier, &folded)?,
@@ -157,5 +155,8 @@ pub fn measures<A: Aggregate>(component: &A, state: &wire::Batch) -> Result<Obje
     let finished = aggregate::finish(component, state)?;
     let fields = aggregate::describe(component).measures;
     let objects = of_columns(&fields, &finished.columns, finished.rows);
-    objects.into_iter().next().ok_or_else(|| "finish answered with no row".to_owned())
+    objects
+        .into_iter()
+        .next()
+        .ok_or_else(|| "finish answered with no row".to_owned())
 }

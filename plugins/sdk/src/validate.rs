@@ -54,7 +54,10 @@ pub fn describe<V: Validate>(component: &V) -> wire::RowDescription {
 ///
 /// # Errors
 /// The batch is not what the component asked for.
-pub fn batch<V: Validate>(component: &V, batch: &wire::Batch) -> Result<Vec<wire::Verdict>, String> {
+pub fn batch<V: Validate>(
+    component: &V,
+    batch: &wire::Batch,
+) -> Result<Vec<wire::Verdict>, String> {
     let looks_up = |dimension: &str| component.looks_up(dimension);
     let columns = V::Row::open(&mut Reader::new(batch, &looks_up))?;
     let mut refuse = Refuse::new();
@@ -69,7 +72,7 @@ pub fn batch<V: Validate>(component: &V, batch: &wire::Batch) -> Result<Vec<wire
 pub fn broken<'a, V: Validate>(component: &'a V, row: &V::Row<'a>) -> Vec<&'static str> {
     let mut refuse = Refuse::new();
     component.validate(row, &mut refuse);
-    crate::testing::names::<V::Rule>(&refuse.into_verdicts())
+    rule::names::<V::Rule>(&refuse.into_verdicts())
 }
 
 /// Exports a [`Validate`] as the component's interface. Once a crate.
@@ -80,8 +83,7 @@ macro_rules! validator {
         const _: () = {
             use $crate::bindings::validator::exports::assay::rules::validation;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -102,6 +104,6 @@ macro_rules! validator {
             }
 
             $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
-        };
+};
     };
 }

@@ -131,7 +131,10 @@ impl Validate for ValidateSales {
         };
         positive("max_quantity", self.max_quantity > 0)?;
         positive("max_price", self.max_price > Decimal::ZERO)?;
-        positive("max_age_days", self.max_age_days.is_none_or(|days| days > 0))?;
+        positive(
+            "max_age_days",
+            self.max_age_days.is_none_or(|days| days > 0),
+        )?;
         match self.future_tolerance_seconds {
             0.. => Ok(()),
             _ => Err("params: future_tolerance_seconds must not be below zero".to_owned()),
@@ -144,12 +147,17 @@ impl ValidateSales {
         if let Some(percent) = sale.discount_percent
             && (percent.is_negative() || percent > Decimal::of_units(100_00))
         {
-            refuse.because(Rule::discount_out_of_range, format_args!("discount_percent is {percent}"));
+            refuse.because(
+                Rule::discount_out_of_range,
+                format_args!("discount_percent is {percent}"),
+            );
         }
     }
 
     fn check_time(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
-        let (Some(timestamp), Some(now)) = (sale.timestamp, sale.now) else { return };
+        let (Some(timestamp), Some(now)) = (sale.timestamp, sale.now) else {
+            return;
+        };
         let ahead = timestamp.seconds_after(now);
         if ahead > self.future_tolerance_seconds {
             refuse.because(
@@ -168,13 +176,18 @@ impl ValidateSales {
     }
 
     fn check_currency(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
-        let Some(currency) = sale.currency else { return };
+        let Some(currency) = sale.currency else {
+            return;
+        };
         let known = match self.currencies.as_slice() {
             [] => currencies::is_iso_4217(currency),
             taken => taken.iter().any(|one| one == currency),
         };
         if !known {
-            refuse.because(Rule::unknown_currency, format_args!("currency is {currency:?}"));
+            refuse.because(
+                Rule::unknown_currency,
+                format_args!("currency is {currency:?}"),
+            );
         }
     }
 
