@@ -293,7 +293,7 @@ macro_rules! aggregator {
                 }
             }
 
-            $crate::bindings::aggregator::export!(Guest with_types_in $crate::bindings::aggregator);
-};
+    $crate::bindings::aggregator::export!(Guest with_types_in $crate::bindings::aggregator);
+        };
     };
 }

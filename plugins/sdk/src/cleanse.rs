@@ -121,7 +121,7 @@ macro_rules! cleanser {
                 }
             }
 
-            $crate::bindings::cleanser::export!(Guest with_types_in $crate::bindings::cleanser);
-};
+    $crate::bindings::cleanser::export!(Guest with_types_in $crate::bindings::cleanser);
+        };
     };
 }

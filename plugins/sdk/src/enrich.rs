@@ -120,7 +120,7 @@ macro_rules! enricher {
                 }
             }
 
-            $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
-};
+    $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
+        };
     };
 }

@@ -89,6 +89,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The number of days since 1970-01-01.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);

@@ -103,7 +103,7 @@ macro_rules! validator {
                 }
             }
 
-            $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
-};
+    $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
+        };
     };
 }
