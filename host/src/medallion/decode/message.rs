@@ -85,8 +85,9 @@ struct Explode {
     keep: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Level {
+/// Which kind of object a name stands in.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
     Message,
     Line,
 }
@@ -112,6 +113,12 @@ impl Reader {
         self.explode.as_ref().map(|explode| explode.name)
     }
 
+    /// A number for an object that no other has.
+    pub fn next_object(&mut self) -> u64 {
+        self.object += 1;
+        self.object
+    }
+
     /// Takes a message apart.
     ///
     /// # Errors
@@ -128,6 +135,10 @@ impl Reader {
         let text = std::str::from_utf8(bytes).map_err(|error| Malformed::NotUtf8 {
             at: error.valid_up_to(),
         })?;
+        if self.read_plain(text, message).is_some() {
+            return self.check_lines(message);
+        }
+        message.clear();
         let mut source = Source {
             text,
             json: Jiter::new(bytes),
@@ -140,6 +151,10 @@ impl Reader {
         }
         self.message(&mut source, message)?;
         source.json.finish()?;
+        self.check_lines(message)
+    }
+
+    fn check_lines(&self, message: &Message<'_>) -> Result<(), Malformed> {
         match &self.explode {
             Some(explode) if message.line_ends.is_empty() => Err(Malformed::NoLines {
                 name: self.names.text(explode.name).to_owned(),
@@ -153,8 +168,7 @@ impl Reader {
         source: &mut Source<'j>,
         message: &mut Message<'j>,
     ) -> Result<(), Malformed> {
-        self.object += 1;
-        let object = self.object;
+        let object = self.next_object();
         let key = source.json.known_object()?;
         let mut next = key.map(|key| self.names.name(None, key));
         while let Some(name) = next {
@@ -209,8 +223,7 @@ impl Reader {
         source: &mut Source<'j>,
         fields: &mut Vec<(Name, Value<'j>)>,
     ) -> Result<(), Malformed> {
-        self.object += 1;
-        let object = self.object;
+        let object = self.next_object();
         let key = source.json.known_object()?;
         let mut next = key.map(|key| self.names.name(self.explode(), key));
         while let Some(name) = next {
@@ -225,7 +238,7 @@ impl Reader {
 
     /// Notes that a name stands in an object. A message's names and its lines' are noted apart,
     /// because lines stand in the midst of their message.
-    fn once(&mut self, name: Name, level: Level, object: u64) -> Result<(), Malformed> {
+    pub fn once(&mut self, name: Name, level: Level, object: u64) -> Result<(), Malformed> {
         let [messages, lines] = &mut self.seen;
         let seen = match level {
             Level::Message => messages,

@@ -13,6 +13,7 @@ pub(super) mod message;
 mod names;
 mod number;
 mod place;
+mod plain;
 #[cfg(test)]
 mod second_opinion;
 #[cfg(test)]
