@@ -9,6 +9,7 @@ mod batch;
 pub(super) mod columns;
 mod content;
 pub(super) mod further;
+mod json;
 pub(super) mod message;
 mod names;
 mod number;
