@@ -1,12 +1,22 @@
 //! Assay: from Kafka to bronze, silver and gold Delta Lake tables, through sandboxed rules.
+//!
+//! ```text
+//! cli ──► pipeline ──► ruleset ──► medallion ──► source, lake, plugin
+//!   └───► demo, author                 (each names its library: rdkafka, deltalake, wasmtime)
+//! ```
+//!
+//! No call runs back up. `source`, `lake` and `plugin` do not know each other; Arrow batches are
+//! the word that all of them share.
 
-pub mod names;
-
-pub mod schema;
+pub mod cli;
 
 pub mod demo;
 
 pub mod author;
+
+pub mod pipeline;
+
+pub mod ruleset;
 
 pub mod medallion;
 
@@ -15,3 +25,7 @@ pub mod source;
 pub mod lake;
 
 pub mod plugin;
+
+pub mod names;
+
+pub mod schema;

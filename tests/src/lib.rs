@@ -1,1 +1,17 @@
-//! End-to-end tests of Assay.
+//! End-to-end tests: the real `assay` command on real files and a real Apache Kafka, read back
+//! with readers that are not ours. One test binary.
+#![cfg(test)]
+
+mod place;
+
+/// From files to gold, once and again, and killed on the way.
+mod files;
+
+/// What a user gets wrong, and what comes in wrong: a clear error or a quarantined row.
+mod bad_input;
+
+/// Rules and dimensions that change between bronze and silver.
+mod rules_change;
+
+/// The second tenant: a week of real sales under rules of its own.
+mod online_retail;

@@ -1,1 +1,6 @@
-//! What rule authors work with: building a rule into a component.
+//! What rule authors work with: from a plugin's source to a component.
+
+pub mod build;
+
+mod component;
+mod toolchain;

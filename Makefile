@@ -1,0 +1,34 @@
+# What there is to do: make help
+
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+ASSAY = $(CARGO) run --quiet --package assay --
+
+.PHONY: help demo test bench check components setup
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+
+demo: components ## sixty stores start selling, and tables fill before your eyes
+	$(ASSAY) demo $(ARGS)
+
+test: components ## every test
+	@.ci/setup tests
+	$(CARGO) test --workspace
+
+bench: setup ## CPU, throughput and memory, in release mode
+	@.ci/setup tests
+	$(CARGO) build --release --package assay
+	$(CARGO) run --quiet --release --package assay -- plugin build
+	$(CARGO) test --release --package assay-tests --test bench -- --nocapture $(ARGS)
+
+check: setup ## format and lints, with warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+components: setup
+	$(CARGO) build --package assay
+	$(ASSAY) plugin build
+
+setup:
+	@.ci/setup

@@ -1,0 +1,92 @@
+//! From a core module to a component: in this process, without a tool of its own.
+
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+/// What the interfaces of the contract begin with.
+const CONTRACT: &str = "assay:rules/";
+
+/// Why a module makes no component of ours.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadComponent {
+    #[error("it can't be encoded: {reason}")]
+    Encoding { reason: String },
+
+    #[error(
+        "it exports nothing of {CONTRACT}; end lib.rs with `validator!(…)`, or `cleanser!`, \
+         `enricher!`, `aggregator!`"
+    )]
+    ExportsNothing,
+
+    #[error("it imports {import}, but a rule gets nothing from outside except {CONTRACT}host")]
+    ForeignImport { import: String },
+}
+
+/// Makes a component of a core module that carries the description of its world.
+///
+/// # Errors
+/// What the component lacks, or has too much.
+pub(super) fn of_module(module: &[u8]) -> Result<Vec<u8>, BadComponent> {
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(module).map_err(bad_encoding)?;
+    let component = encoder.encode().map_err(bad_encoding)?;
+    check(&component)?;
+    Ok(component)
+}
+
+/// The whole chain of causes, in one line.
+fn bad_encoding(error: impl std::fmt::Display) -> BadComponent {
+    BadComponent::Encoding {
+        reason: format!("{error:#}"),
+    }
+}
+
+/// Checks that a component is one of the contract's, and asks for nothing beyond it.
+fn check(component: &[u8]) -> Result<(), BadComponent> {
+    let decoded = wit_component::decode(component).map_err(bad_encoding)?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err(BadComponent::ExportsNothing);
+    };
+    let Some(world) = resolve.worlds.get(world) else {
+        return Err(BadComponent::ExportsNothing);
+    };
+    let imports = world.imports.keys().map(|key| resolve.name_world_key(key));
+    if let Some(import) = imports.into_iter().find(|name| !name.starts_with(CONTRACT)) {
+        return Err(BadComponent::ForeignImport { import });
+    }
+    let mut exports = world.exports.keys().map(|key| resolve.name_world_key(key));
+    match exports.any(|name| name.starts_with(CONTRACT)) {
+        true => Ok(()),
+        false => Err(BadComponent::ExportsNothing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A core module with no code, no imports and no exports.
+    const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
+
+    #[test]
+    fn a_module_that_exports_nothing_of_the_contract_is_no_component() {
+        let error = of_module(EMPTY).unwrap_err();
+        assert!(matches!(error, BadComponent::ExportsNothing), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_webassembly_is_refused() {
+        let error = of_module(b"not wasm").unwrap_err();
+        assert!(matches!(error, BadComponent::Encoding { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_module_that_imports_from_elsewhere_is_refused() {
+        // Imports the function "env" "clock", of type [] -> [].
+        let mut module = EMPTY.to_vec();
+        module.extend_from_slice(b"\x01\x04\x01\x60\0\0");
+        module.extend_from_slice(b"\x02\x0d\x01\x03env\x05clock\0\0");
+        let error = of_module(&module).unwrap_err();
+        assert!(error.to_string().contains("env"), "{error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! What several verbs need.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use super::generate::Target;
+use crate::demo::pour::Sink;
+use crate::lake::Lake;
+use crate::names::Tenant;
+use crate::pipeline::config::Config;
+use crate::plugin::Sandbox;
+use crate::source::Producer;
+
+/// Where the tables are.
+#[derive(clap::Args, Clone)]
+pub struct LakeArgs {
+    /// The folder or URL of the tables. Without it, the TOML's `lake`; without that, ./lake
+    #[arg(long, env = "ASSAY_LAKE", value_name = "FOLDER or URL")]
+    pub lake: Option<String>,
+}
+
+impl LakeArgs {
+    /// The lake of a pipeline. A relative folder in its TOML is relative to the TOML.
+    pub fn of(&self, config: &Config) -> anyhow::Result<Lake> {
+        let uri = match (&self.lake, &config.lake) {
+            (Some(uri), _) => uri.clone(),
+            (None, Some(uri)) if uri.contains("://") => uri.clone(),
+            (None, Some(folder)) => config.resolve(Path::new(folder)).display().to_string(),
+            (None, None) => "./lake".to_owned(),
+        };
+        open(&uri)
+    }
+
+    /// The lake where no TOML is at hand.
+    pub fn named(&self) -> anyhow::Result<Lake> {
+        open(self.lake.as_deref().unwrap_or("./lake"))
+    }
+}
+
+fn open(uri: &str) -> anyhow::Result<Lake> {
+    Lake::open(uri).with_context(|| format!("open lake {uri}"))
+}
+
+/// Where a tenant's pipeline is looked for.
+#[derive(clap::Args, Clone)]
+pub struct PipelineArgs {
+    /// The pipeline's TOML, or a folder of them
+    #[arg(long, value_name = "FILE or FOLDER", default_value = "pipelines")]
+    pub pipeline: PathBuf,
+}
+
+impl PipelineArgs {
+    /// The pipeline of a tenant.
+    pub fn of(&self, tenant: &Tenant) -> anyhow::Result<Config> {
+        let configs = Config::read_all(std::slice::from_ref(&self.pipeline))?;
+        match configs.into_iter().find(|config| config.tenant == *tenant) {
+            Some(config) => Ok(config),
+            None => bail!(
+                "no pipeline of tenant {tenant} in {}; name its TOML with --pipeline",
+                self.pipeline.display()
+            ),
+        }
+    }
+}
+
+/// The sandbox that every component of the process runs in.
+pub fn sandbox() -> anyhow::Result<Arc<Sandbox>> {
+    Sandbox::new().context("start the WebAssembly sandbox")
+}
+
+/// Runs `work` on as many threads as there are cores.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Runtime::new()
+        .context("start the runtime")?
+        .block_on(work)
+}
+
+/// A topic as the generator's sink.
+struct Topic {
+    producer: Producer,
+    name: String,
+}
+
+impl Sink for Topic {
+    fn send(&mut self, key: &[u8], line: &[u8]) -> io::Result<()> {
+        let sent = self.producer.send(&self.name, Some(key), Some(line));
+        sent.map_err(io::Error::other)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.producer.flush().map_err(io::Error::other)
+    }
+}
+
+/// Opens the topic that `generate --kafka` names.
+///
+/// # Errors
+/// Properties that can't be.
+pub fn topic(target: Target<'_>) -> anyhow::Result<Box<dyn Sink>> {
+    Ok(Box::new(Topic {
+        producer: Producer::new(target.brokers, &target.properties)?,
+        name: target.topic.to_owned(),
+    }))
+}

@@ -1,0 +1,69 @@
+//! The command line: one file a verb.
+
+mod check;
+mod common;
+mod demo;
+mod dimension;
+mod generate;
+mod plugin;
+mod rules;
+mod run;
+mod source;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+/// Assay streams retail sales from Kafka into bronze, silver and gold Delta Lake tables. What is
+/// valid, what it means and what it adds up to is decided by WebAssembly components, a tenant's
+/// own, in a sandbox.
+#[derive(Parser)]
+#[command(name = "assay", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Check(check::Args),
+    Demo(demo::Args),
+    Generate(generate::Args),
+    Dimension(dimension::Args),
+    Verify(verify::Args),
+    Source(source::Args),
+    Rules(rules::Args),
+    Plugin(plugin::Args),
+}
+
+/// An error with its causes, each said once.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What a person is to be told; the process then ends with a code that is not 0.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Demo(args) => demo::run(args),
+        Verb::Generate(args) => generate::run(&args, common::topic),
+        Verb::Dimension(args) => dimension::run(args),
+        Verb::Verify(args) => verify::run(args),
+        Verb::Source(args) => source::run(args),
+        Verb::Rules(args) => rules::run(args),
+        Verb::Plugin(args) => plugin::run(args),
+    }
+}

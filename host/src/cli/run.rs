@@ -1,0 +1,159 @@
+//! `assay run`: the host.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::bail;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use super::common::{LakeArgs, block_on, sandbox};
+use crate::lake::Lake;
+use crate::pipeline::config::{Config, SourceConfig};
+use crate::pipeline::meter::Meter;
+use crate::pipeline::start::start;
+use crate::pipeline::worker::Worker;
+use crate::plugin::Sandbox;
+use crate::source::{FileSource, KafkaOptions, KafkaSource};
+
+/// Run pipelines: read their sources into bronze, silver and gold tables until stopped
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pipelines' TOMLs, or folders of them
+    #[arg(required = true, value_name = "FILE or FOLDER")]
+    pipelines: Vec<PathBuf>,
+    /// End when what was there at the start is in gold
+    #[arg(long)]
+    until_caught_up: bool,
+    #[command(flatten)]
+    lake: LakeArgs,
+}
+
+/// # Errors
+/// A pipeline that can't start, or that stopped because a person must act.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    block_on(async {
+        let configs = Config::read_all(&args.pipelines)?;
+        let sandbox = sandbox()?;
+        let (stop, shutdown) = watch::channel(false);
+        let mut tenants = JoinSet::new();
+        let mut failed = 0;
+        for config in configs {
+            let lake = args.lake.of(&config)?;
+            let meter = Arc::new(Meter::default());
+            let tenant = config.tenant.clone();
+            let running = run_tenant(
+                config,
+                lake,
+                sandbox.clone(),
+                meter,
+                args.until_caught_up,
+                shutdown.clone(),
+            );
+            tenants.spawn(async move {
+                let span = tracing::info_span!("run", %tenant);
+                let ended = running.instrument(span).await;
+                tracing::info!(%tenant, "ended");
+                ended
+            });
+        }
+        drop(shutdown);
+        let mut signals: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stop_signal());
+        loop {
+            tokio::select! {
+                ended = tenants.join_next() => match ended {
+                    None => break,
+                    Some(ended) => {
+                        if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|e| e) {
+                            // The other tenants go on.
+                            tracing::error!("{}", super::told(&error));
+                            failed += 1;
+                        }
+                    }
+                },
+                () = &mut signals => {
+                    tracing::info!("stopping: what was taken in is committed first");
+                    stop.send_replace(true);
+                    signals = Box::pin(std::future::pending());
+                }
+            }
+        }
+        if failed > 0 {
+            bail!("{failed} tenants stopped; see the log above");
+        }
+        Ok(())
+    })
+}
+
+/// Runs one tenant until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, or what a person must act on.
+pub async fn run_tenant(
+    config: Config,
+    lake: Lake,
+    sandbox: Arc<Sandbox>,
+    meter: Arc<Meter>,
+    until_caught_up: bool,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let layers = start(&lake, &config, sandbox, meter.clone()).await?;
+    let ended = match &config.source {
+        SourceConfig::File { path } => {
+            let source = FileSource::new(config.resolve(path), until_caught_up)?;
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await
+        }
+        SourceConfig::Kafka {
+            brokers,
+            topics,
+            group,
+            properties,
+            ..
+        } => {
+            let source = KafkaSource::new(KafkaOptions {
+                brokers: brokers.clone(),
+                topics: topics.clone(),
+                group: group
+                    .clone()
+                    .unwrap_or_else(|| format!("assay-{}", config.tenant)),
+                instance: instance(&config),
+                properties: properties.clone(),
+                until_caught_up,
+            })?;
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await
+        }
+    };
+    Ok(ended?)
+}
+
+/// A name by which Kafka knows this host again after a restart, so that it rejoins at once.
+fn instance(config: &Config) -> String {
+    let host = std::env::var("HOSTNAME")
+        .ok()
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
+        .unwrap_or_default();
+    format!("assay-{}-{}", config.tenant, host.trim())
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(_) => {
+            // Without the handler, SIGTERM ends the process, and the next start catches up.
+            let _ = interrupted.await;
+        }
+    }
+}

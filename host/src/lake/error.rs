@@ -1,0 +1,110 @@
+//! What can go wrong in the lake. Each message says which table or path, and what to do.
+
+use arrow::datatypes::DataType;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the lake could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LakeError {
+    #[error(
+        "the lake {uri} can't be used: {reason}; give a folder that this user can write to, or a URL like memory:///"
+    )]
+    Location { uri: String, reason: String },
+
+    #[error(
+        "{table:?} can't be a table's path: use names parted by single slashes, without `.` and `..`"
+    )]
+    TablePath { table: String },
+
+    #[error("could not {verb} {path}: {source}")]
+    Store {
+        verb: &'static str,
+        path: String,
+        source: Source,
+    },
+
+    #[error(
+        "version {version} of the log of {table} is torn ({reason}); restore that file, nothing is committed until then"
+    )]
+    TornLog {
+        table: String,
+        version: i64,
+        reason: String,
+    },
+
+    #[error(
+        "the log of {table} has no version {missing}, and no checkpoint covers it; restore the file or the checkpoint"
+    )]
+    HoleInLog { table: String, missing: i64 },
+
+    #[error("the checkpoint {path} can't be read: {reason}")]
+    Checkpoint { path: String, reason: String },
+
+    #[error("{table} can't be worked with safely: {reason}")]
+    Refused { table: String, reason: String },
+
+    #[error(
+        "{table} is partitioned by {found:?}, not by {wanted:?}; move the table away or change the configuration"
+    )]
+    PartitionColumns {
+        table: String,
+        wanted: Vec<String>,
+        found: Vec<String>,
+    },
+
+    #[error("column {column} of {table} is {found}, not {wanted}")]
+    ColumnType {
+        table: String,
+        column: String,
+        wanted: DataType,
+        found: DataType,
+    },
+
+    #[error("{table} has no column {column}")]
+    NoColumn { table: String, column: String },
+
+    #[error("column {column} of type {data_type} can't be kept in a Delta table here")]
+    UnsupportedType { column: String, data_type: String },
+
+    #[error("{column} = {value:?} can't be a partition of {table}: {reason}")]
+    PartitionValue {
+        table: String,
+        column: String,
+        value: String,
+        reason: &'static str,
+    },
+
+    #[error("could not {verb} the data file {path}: {source}")]
+    DataFile {
+        verb: &'static str,
+        path: String,
+        source: Source,
+    },
+
+    #[error("a task of the lake was stopped: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl LakeError {
+    pub(super) fn store(
+        verb: &'static str,
+        path: impl ToString,
+        source: impl Into<Source>,
+    ) -> Self {
+        Self::Store {
+            verb,
+            path: path.to_string(),
+            source: source.into(),
+        }
+    }
+
+    pub(super) fn data(verb: &'static str, path: &str, source: impl Into<Source>) -> Self {
+        Self::DataFile {
+            verb,
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What keeps a log short and a lake small, away from the path of commits.
+//!
+//! A checkpoint lets others open the table without reading each version; then old versions can go,
+//! and with them the files that were replaced longer ago than anyone may still be reading.
+
+use std::time::Duration;
+
+use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _};
+use deltalake::{DeltaTable, Path, checkpoints};
+
+use super::log::Log;
+use super::{LakeError, Table, protocol};
+
+/// Versions between checkpoints: opening a table reads at most so many, one by one.
+const CHECKPOINT_EVERY: i64 = 200;
+
+/// Versions between clean-ups, each of which lists the whole log.
+const CLEAN_EVERY: i64 = 2_000;
+
+/// The last versions are kept whatever their age: a committer that slept may be among them.
+const VERSIONS_KEPT: i64 = 10_000;
+
+/// What Delta keeps where a table does not say.
+const LOG_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const FILE_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// No table's log is kept for less.
+const SHORTEST_LOG_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Work that is due on a table. It owns what it needs, so it can run beside further commits.
+#[must_use = "nothing is done until it is run"]
+pub struct Maintenance {
+    log: Log,
+    version: i64,
+    clean: bool,
+    log_retention: Duration,
+    replaced: Vec<String>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    pub checkpoint: Option<i64>,
+    pub versions_removed: usize,
+    pub files_removed: usize,
+}
+
+impl Table {
+    /// The work that is due: every 200 versions a checkpoint, and the removal of files that were
+    /// replaced longer ago than the table keeps them; every 2,000 versions the log's clean-up.
+    /// What is handed out counts as done, so run it.
+    pub fn maintenance(&mut self) -> Option<Maintenance> {
+        if self.version() - self.maintained < CHECKPOINT_EVERY {
+            return None;
+        }
+        Some(self.maintenance_now())
+    }
+
+    /// All of that work, due or not.
+    pub fn maintenance_now(&mut self) -> Maintenance {
+        let version = self.version();
+        let clean = version - self.cleaned >= CLEAN_EVERY;
+        self.maintained = version;
+        if clean {
+            self.cleaned = version;
+        }
+        let log_retention = self.duration("delta.logRetentionDuration", LOG_RETENTION);
+        Maintenance {
+            replaced: self.expired(),
+            log: self.log.clone(),
+            version,
+            clean,
+            log_retention: log_retention.max(SHORTEST_LOG_RETENTION),
+        }
+    }
+
+    /// Takes out the paths whose time is over. A path that is live again is none of them.
+    fn expired(&mut self) -> Vec<String> {
+        let retention = self.duration("delta.deletedFileRetentionDuration", FILE_RETENTION);
+        let before = now_less(retention);
+        let live = &mut self.state.live;
+        let (expired, kept): (Vec<_>, Vec<_>) = live
+            .tombstones
+            .drain(..)
+            .partition(|gone| gone.since < before);
+        live.tombstones = kept;
+        let expired = expired.into_iter().map(|gone| gone.path);
+        expired
+            .filter(|path| !live.files.contains_key(path))
+            .collect()
+    }
+
+    fn duration(&self, property: &str, otherwise: Duration) -> Duration {
+        let told = self.properties().get(property);
+        told.and_then(|text| protocol::interval(text))
+            .unwrap_or(otherwise)
+    }
+}
+
+impl Maintenance {
+    /// Does the work. It can be dropped or fail at any point: nothing that the table needs is
+    /// removed before what replaces it is durable.
+    ///
+    /// # Errors
+    /// `Store` if the checkpoint can't be written, or a file can't be removed.
+    pub async fn run(self) -> Result<Maintained, LakeError> {
+        let mut done = Maintained::default();
+        let near = self.version - CHECKPOINT_EVERY / 2;
+        // Hosts that share a table come to this at the same time; one checkpoint is enough.
+        if self.log.hint().await?.is_none_or(|last| last < near) {
+            self.checkpoint().await?;
+            done.checkpoint = Some(self.version);
+        }
+        if self.clean && self.version > VERSIONS_KEPT {
+            done.versions_removed = self.clean_log().await?;
+        }
+        let objects = self.log.objects();
+        for path in &self.replaced {
+            let failed =
+                |error| LakeError::store("remove", format!("{}/{path}", self.log.table), error);
+            let location = Path::parse(path).map_err(|error| failed(error.into()))?;
+            match objects.delete(&location).await {
+                Ok(()) => done.files_removed += 1,
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(done)
+    }
+
+    async fn checkpoint(&self) -> Result<(), LakeError> {
+        let (log, version) = (self.log.clone(), self.version.unsigned_abs());
+        let runtime = tokio::runtime::Handle::current();
+        // Building a checkpoint holds its thread for as long as it takes.
+        let task = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                let mut table = DeltaTable::new(log.store.clone());
+                table.load_version(version).await?;
+                checkpoints::create_checkpoint(&table, None).await
+            })
+        });
+        let written = task.await?;
+        written.map_err(|error| LakeError::store("write a checkpoint of", &self.log.table, error))
+    }
+
+    async fn clean_log(&self) -> Result<usize, LakeError> {
+        let keep = (self.version - VERSIONS_KEPT).unsigned_abs();
+        let before = now_less(self.log_retention);
+        let store = &*self.log.store;
+        let cleaned = checkpoints::cleanup_expired_logs_for(keep, store, before, None).await;
+        cleaned.map_err(|error| LakeError::store("clean the log of", &self.log.table, error))
+    }
+}
+
+fn now_less(age: Duration) -> i64 {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    chrono::Utc::now().timestamp_millis().saturating_sub(age)
+}

@@ -1,0 +1,108 @@
+//! A rule set's definition: everything that can change what a row becomes, as text. Two hosts
+//! that read the same definition and its blobs judge alike.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::{EventSchema, Unknown};
+use super::dimension::DimensionSpec;
+use crate::names::Digest;
+use crate::schema::{FieldType, NamedType};
+
+/// Everything that can change what a row becomes. Its blobs are named by their digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The event's declared fields, in the order of the tables' columns.
+    pub fields: Vec<NamedType>,
+    pub explode: Option<String>,
+    /// How many columns bronze may grow to; absent: undeclared fields go to `_rescued`.
+    pub max_columns: Option<usize>,
+    pub key: Vec<String>,
+    pub time: String,
+    pub zone: String,
+    pub zone_from: Option<ZoneLookUp>,
+    pub cleanse: Vec<RuleUse>,
+    pub validate: Vec<RuleUse>,
+    pub enrich: Vec<RuleUse>,
+    pub gold: Vec<GoldUse>,
+    pub dimensions: BTreeMap<String, DimensionUse>,
+}
+
+/// A dimension's field that names a row's time zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneLookUp {
+    pub dimension: String,
+    /// Pairs of (the event's field, the dimension's key column).
+    pub on: Vec<(String, String)>,
+    pub field: String,
+}
+
+/// A component with its params.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleUse {
+    /// The file's name without its ending: for people.
+    pub name: String,
+    pub component: Digest,
+    pub params: serde_json::Value,
+}
+
+/// A gold table and the component that makes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoldUse {
+    pub table: String,
+    pub partition_by: Vec<String>,
+    #[serde(flatten)]
+    pub rule: RuleUse,
+}
+
+/// A dimension and the blob of its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DimensionUse {
+    pub key: Vec<String>,
+    pub columns: BTreeMap<String, FieldType>,
+    /// Absent: nothing was loaded yet, and no look-up finds anything.
+    pub rows: Option<Digest>,
+}
+
+impl DimensionUse {
+    pub fn spec(&self, name: &str) -> DimensionSpec {
+        DimensionSpec {
+            name: name.to_owned(),
+            key: self.key.clone(),
+            columns: self
+                .columns
+                .iter()
+                .map(|(name, field_type)| NamedType {
+                    name: name.clone(),
+                    field_type: *field_type,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Definition {
+    pub fn event_schema(&self) -> EventSchema {
+        EventSchema {
+            fields: self.fields.clone(),
+            explode: self.explode.clone(),
+            unknown: match self.max_columns {
+                Some(max) => Unknown::Columns { max },
+                None => Unknown::Rescue,
+            },
+        }
+    }
+
+    /// Every blob that the definition names.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> {
+        let steps = [&self.cleanse, &self.validate, &self.enrich];
+        let components = steps.into_iter().flatten().map(|rule| rule.component);
+        let gold = self.gold.iter().map(|gold| gold.rule.component);
+        let rows = self.dimensions.values().filter_map(|d| d.rows);
+        components.chain(gold).chain(rows)
+    }
+}

@@ -1,0 +1,618 @@
+//! What becomes of the rows of a batch: refused by a rule, or a candidate for silver. A pure
+//! function of the batch and its rule set; nothing here looks at a table or a clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::compute::{filter, max};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use super::business_date::BusinessDates;
+use super::cut::Cut;
+use super::decode::Decoded;
+use super::key::{KeyHash, key_hashes};
+use super::rules::{RowRule, Rules, SALE_DATE, SALE_HOUR};
+use crate::lake::partition_value_fits;
+use crate::plugin::{Action, CallError, Cause, Judged as Answer};
+
+/// Rows that cross into a component at once: enough to make the call's cost vanish, few enough
+/// that their columns stay in the processor's cache.
+const ROWS_A_CALL: usize = 8_192;
+
+/// A row that stays out of silver, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The row of the batch's messages that it came from.
+    pub message: u32,
+    pub line: i32,
+    pub step: &'static str,
+    pub rule: String,
+    pub reason: String,
+    /// Every rule that the row broke in that step.
+    pub rules: Vec<String>,
+    pub action: Verdict,
+}
+
+/// What is done with a row that stays out of silver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Quarantine,
+    Drop,
+    Duplicate,
+}
+
+impl Verdict {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Drop => "drop",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// Rows that no rule refused.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// The event's fields and what was written, then `sale_date`.
+    pub columns: BTreeMap<String, ArrayRef>,
+    /// Where each row came from in the batch's messages.
+    pub message: Vec<u32>,
+    pub line: Vec<i32>,
+    pub content: Vec<[u8; 16]>,
+    pub key: Vec<KeyHash>,
+    /// Days since 1970.
+    pub date: Vec<i32>,
+    pub warnings: Vec<Vec<String>>,
+}
+
+impl Candidates {
+    /// Leaves out the rows that do not stay.
+    ///
+    /// # Errors
+    /// Columns of different lengths.
+    pub fn keep(&mut self, stays: &[bool]) -> Result<(), ArrowError> {
+        if stays.iter().all(|stay| *stay) {
+            return Ok(());
+        }
+        let mask = BooleanArray::from(stays.to_vec());
+        for column in self.columns.values_mut() {
+            *column = filter(column, &mask)?;
+        }
+        keep(&mut self.message, stays);
+        keep(&mut self.line, stays);
+        keep(&mut self.content, stays);
+        keep(&mut self.key, stays);
+        keep(&mut self.date, stays);
+        keep(&mut self.warnings, stays);
+        Ok(())
+    }
+}
+
+/// A batch, judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    pub candidates: Candidates,
+    /// In the order of the batch.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Why a batch could not be judged. None of them convicts a row.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    #[error(
+        "{step} rule {rule} says fail at {place}: {reason}; mend the rules and re-pin with `assay rules re-pin`"
+    )]
+    Fail {
+        step: &'static str,
+        rule: String,
+        place: String,
+        reason: String,
+    },
+    #[error("{step} component {name}: {source}")]
+    Call {
+        step: &'static str,
+        name: String,
+        source: CallError,
+    },
+    #[error("putting columns together: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// Judges the rows of a batch. `width` multiplies the limits that may convict a row.
+///
+/// # Errors
+/// A `fail` verdict, a component that ran past its wall-clock deadline, or the host's own want.
+pub fn judge(
+    rules: &Rules,
+    cut: &Cut,
+    decoded: &Decoded,
+    width: u32,
+) -> Result<Judged, JudgeError> {
+    let mut work = Work::new(cut, decoded)?;
+    work.refuse_malformed(decoded)?;
+    for rule in &rules.cleanse {
+        work.apply(rules, rule, width)?;
+    }
+    let key = work.refuse_without_key(&rules.definition.key)?;
+    work.key = key;
+    work.refuse_without_date(rules)?;
+    for rule in rules.validate.iter().chain(&rules.enrich) {
+        work.apply(rules, rule, width)?;
+    }
+    work.refuse_bad_partition_values(rules)?;
+    Ok(work.finish(rules))
+}
+
+/// The rows that are still in question.
+struct Work<'a> {
+    cut: &'a Cut,
+    columns: BTreeMap<String, ArrayRef>,
+    message: Vec<u32>,
+    line: Vec<i32>,
+    content: Vec<[u8; 16]>,
+    key: Vec<KeyHash>,
+    warnings: Vec<Vec<String>>,
+    refusals: Vec<Refusal>,
+}
+
+/// Why one row leaves, before its place is known.
+struct Leave {
+    row: usize,
+    step: &'static str,
+    rule: String,
+    reason: String,
+    rules: Vec<String>,
+    action: Verdict,
+}
+
+impl<'a> Work<'a> {
+    fn new(cut: &'a Cut, decoded: &Decoded) -> Result<Self, JudgeError> {
+        let mut columns: BTreeMap<String, ArrayRef> = BTreeMap::new();
+        let schema = decoded.rows.schema();
+        for (field, column) in schema.fields().iter().zip(decoded.rows.columns()) {
+            columns.insert(field.name().clone(), column.clone());
+        }
+        let exploded = decoded.message.len() != cut.len();
+        let of_message = |column: ArrayRef| -> Result<ArrayRef, ArrowError> {
+            if exploded {
+                let rows = arrow::array::UInt32Array::from(decoded.message.clone());
+                return arrow::compute::take(&column, &rows, None);
+            }
+            Ok(column)
+        };
+        let ingested_at = of_message(cut.column("_ingested_at"))?;
+        let timestamp = of_message(cut.column("_timestamp"))?;
+        columns.insert("_now".into(), later(&ingested_at, &timestamp));
+        columns.insert("_ingested_at".into(), ingested_at);
+        Ok(Self {
+            cut,
+            columns,
+            message: decoded.message.clone(),
+            line: decoded.line.clone(),
+            content: decoded.content.clone(),
+            key: Vec::new(),
+            warnings: vec![Vec::new(); decoded.message.len()],
+            refusals: Vec::new(),
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.message.len()
+    }
+
+    /// Takes the rows out that leave; `leaving` is in row order, a row at most once.
+    fn leave(&mut self, leaving: Vec<Leave>) -> Result<(), JudgeError> {
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let mut stays = vec![true; self.rows()];
+        for leave in leaving {
+            if let Some(stay) = stays.get_mut(leave.row) {
+                *stay = false;
+            }
+            self.refusals.push(Refusal {
+                message: self.message.get(leave.row).copied().unwrap_or_default(),
+                line: self.line.get(leave.row).copied().unwrap_or_default(),
+                step: leave.step,
+                rule: leave.rule,
+                reason: leave.reason,
+                rules: leave.rules,
+                action: leave.action,
+            });
+        }
+        let mask = BooleanArray::from(stays.clone());
+        for column in self.columns.values_mut() {
+            *column = filter(column, &mask)?;
+        }
+        keep(&mut self.message, &stays);
+        keep(&mut self.line, &stays);
+        keep(&mut self.content, &stays);
+        keep(&mut self.key, &stays);
+        keep(&mut self.warnings, &stays);
+        Ok(())
+    }
+
+    fn refuse_malformed(&mut self, decoded: &Decoded) -> Result<(), JudgeError> {
+        let leaving = decoded
+            .malformed
+            .iter()
+            .map(|(row, reason)| host_rule(*row as usize, "decode", "malformed", reason.clone()))
+            .collect();
+        self.leave(leaving)
+    }
+
+    fn refuse_without_key(&mut self, key: &[String]) -> Result<Vec<KeyHash>, JudgeError> {
+        let columns: Vec<(&str, ArrayRef)> = key
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.columns.get(name)?.clone())))
+            .collect();
+        let hashes = key_hashes(&columns, self.rows());
+        let leaving = hashes
+            .iter()
+            .enumerate()
+            .filter_map(|(row, hash)| match hash {
+                Ok(_) => None,
+                Err(absent) => Some(host_rule(
+                    row,
+                    "host",
+                    "no_key",
+                    format!("{absent} is absent or empty"),
+                )),
+            })
+            .collect();
+        self.leave(leaving)?;
+        Ok(hashes.into_iter().filter_map(Result::ok).collect())
+    }
+
+    fn refuse_without_date(&mut self, rules: &Rules) -> Result<(), JudgeError> {
+        let made = BusinessDates::make(rules, &self.columns, self.rows())?;
+        self.columns.insert(SALE_DATE.into(), made.date);
+        self.columns.insert(SALE_HOUR.into(), made.hour);
+        let leaving = made
+            .absent
+            .into_iter()
+            .map(|row| {
+                let reason = format!("{} is absent or no timestamp", rules.definition.time);
+                host_rule(row, "host", "no_business_date", reason)
+            })
+            .collect();
+        self.leave(leaving)
+    }
+
+    fn refuse_bad_partition_values(&mut self, rules: &Rules) -> Result<(), JudgeError> {
+        let mut names: Vec<&String> = rules.gold.iter().flat_map(|g| &g.partition_by).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut bad: BTreeMap<usize, String> = BTreeMap::new();
+        for name in names {
+            let Some(column) = self.columns.get(name) else {
+                continue;
+            };
+            for row in 0..column.len() {
+                if let Some(reason) = bad_partition_value(name, column, row) {
+                    bad.entry(row).or_insert(reason);
+                }
+            }
+        }
+        let leaving = bad
+            .into_iter()
+            .map(|(row, reason)| host_rule(row, "host", "bad_partition_value", reason))
+            .collect();
+        self.leave(leaving)
+    }
+
+    /// Lets one component judge all rows, and acts on its verdicts.
+    fn apply(&mut self, rules: &Rules, rule: &RowRule, width: u32) -> Result<(), JudgeError> {
+        let rows = self.rows();
+        if rows == 0 {
+            for field in &rule.description.writes {
+                let empty = arrow::array::new_empty_array(&field.kind.arrow());
+                self.write(rules, &field.name, empty);
+            }
+            return Ok(());
+        }
+        let inputs = self.inputs(rules, rule)?;
+        let mut written: Vec<Vec<ArrayRef>> = vec![Vec::new(); rule.description.writes.len()];
+        let mut leaving = Vec::new();
+        for from in (0..rows).step_by(ROWS_A_CALL) {
+            let count = ROWS_A_CALL.min(rows - from);
+            let slices: Vec<Option<ArrayRef>> = inputs
+                .iter()
+                .map(|column| column.as_ref().map(|column| column.slice(from, count)))
+                .collect();
+            let answer = call(rule, count, &slices, width)?;
+            for (parts, column) in written.iter_mut().zip(&answer.columns) {
+                parts.push(column.clone());
+            }
+            self.act(rule, from, &answer, &mut leaving)?;
+        }
+        for (field, parts) in rule.description.writes.iter().zip(&written) {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            let column = arrow::compute::concat(&parts)?;
+            self.write(rules, &field.name, column);
+        }
+        self.leave(leaving)
+    }
+
+    fn write(&mut self, rules: &Rules, name: &str, column: ArrayRef) {
+        let held = rules
+            .silver
+            .field_with_name(name)
+            .map(|f| f.data_type().clone());
+        let column = match held {
+            Ok(held) => relabel(column, &held),
+            Err(_) => column,
+        };
+        self.columns.insert(name.to_owned(), column);
+    }
+
+    /// The columns that a component reads, then those of its look-ups.
+    fn inputs(&self, rules: &Rules, rule: &RowRule) -> Result<Vec<Option<ArrayRef>>, JudgeError> {
+        let mut inputs: Vec<Option<ArrayRef>> = rule
+            .description
+            .reads
+            .iter()
+            .map(|field| self.columns.get(&field.name).cloned())
+            .collect();
+        let mut joined: BTreeMap<String, ArrayRef> = BTreeMap::new();
+        for look_up in &rule.description.look_ups {
+            let Some(dimension) = rules.dimensions.get(&look_up.dimension) else {
+                inputs.extend(look_up.fields.iter().map(|_| None));
+                inputs.push(Some(Arc::new(BooleanArray::from(vec![false; self.rows()]))));
+                continue;
+            };
+            let column = |name: &String| joined.get(name).or_else(|| self.columns.get(name));
+            let on: Vec<(ArrayRef, &str)> = look_up
+                .on
+                .iter()
+                .filter_map(|(name, key)| Some((column(name)?.clone(), key.as_str())))
+                .collect();
+            let as_of = self
+                .columns
+                .get(look_up.as_of.as_ref().unwrap_or(&rules.definition.time));
+            let fields: Vec<(&str, DataType)> = look_up
+                .fields
+                .iter()
+                .map(|field| (field.name.as_str(), field.kind.arrow()))
+                .collect();
+            let found = dimension
+                .look_up(&on, as_of, &fields)
+                .map_err(|error| ArrowError::ComputeError(error.to_string()))?;
+            for (field, column) in look_up.fields.iter().zip(found.fields) {
+                if let Some(column) = &column {
+                    joined.insert(
+                        format!("{}.{}", look_up.dimension, field.name),
+                        column.clone(),
+                    );
+                }
+                inputs.push(column);
+            }
+            inputs.push(Some(Arc::new(found.found)));
+        }
+        Ok(inputs)
+    }
+
+    /// Turns verdicts and guilty rows of one call into warnings and leaves.
+    fn act(
+        &mut self,
+        rule: &RowRule,
+        from: usize,
+        answer: &Answer,
+        leaving: &mut Vec<Leave>,
+    ) -> Result<(), JudgeError> {
+        let mut by_row: BTreeMap<usize, Leave> = BTreeMap::new();
+        for verdicts in answer.verdicts.chunk_by(|a, b| a.row == b.row) {
+            let Some(first) = verdicts.first() else {
+                continue;
+            };
+            let row = from + first.row as usize;
+            // The strongest action first, then the order of the rules.
+            let mut broken: Vec<_> = verdicts
+                .iter()
+                .filter_map(|v| Some((rule.description.rules.get(usize::from(v.rule))?, v)))
+                .collect();
+            broken.sort_by_key(|(known, v)| (std::cmp::Reverse(strength(known.action)), v.rule));
+            let Some((known, verdict)) = broken.first() else {
+                continue;
+            };
+            let mut names: Vec<String> = Vec::new();
+            for (rule, _) in &broken {
+                if !names.contains(&rule.name) {
+                    names.push(rule.name.clone());
+                }
+            }
+            let action = match known.action {
+                Action::Warn => {
+                    if let Some(warnings) = self.warnings.get_mut(row) {
+                        warnings.extend(names);
+                    }
+                    continue;
+                }
+                Action::Drop => Verdict::Drop,
+                Action::Quarantine => Verdict::Quarantine,
+                Action::Fail => {
+                    let message = self.message.get(row).copied().unwrap_or_default();
+                    return Err(JudgeError::Fail {
+                        step: rule.step,
+                        rule: known.name.clone(),
+                        place: self.cut.place(message as usize),
+                        reason: verdict.reason.clone(),
+                    });
+                }
+            };
+            by_row.insert(
+                row,
+                Leave {
+                    row,
+                    step: rule.step,
+                    rule: known.name.clone(),
+                    reason: verdict.reason.clone(),
+                    rules: names,
+                    action,
+                },
+            );
+        }
+        for guilty in &answer.guilty {
+            let row = from + guilty.row as usize;
+            let cause = Cause::as_str(&guilty.cause);
+            let reason = format!("{}: {}", rule.name, guilty.text);
+            by_row.insert(row, host_rule(row, rule.step, cause, reason));
+        }
+        leaving.extend(by_row.into_values());
+        Ok(())
+    }
+
+    fn finish(mut self, rules: &Rules) -> Judged {
+        let date = self.columns.get(SALE_DATE).map_or_else(Vec::new, |column| {
+            column
+                .as_any()
+                .downcast_ref::<arrow::array::Date32Array>()
+                .map_or_else(Vec::new, |dates| dates.values().to_vec())
+        });
+        self.columns
+            .retain(|name, _| rules.silver.field_with_name(name).is_ok());
+        self.refusals
+            .sort_by_key(|refusal| (refusal.message, refusal.line));
+        Judged {
+            candidates: Candidates {
+                columns: self.columns,
+                message: self.message,
+                line: self.line,
+                content: self.content,
+                key: self.key,
+                date,
+                warnings: self.warnings,
+            },
+            refusals: self.refusals,
+        }
+    }
+}
+
+fn strength(action: Action) -> u8 {
+    match action {
+        Action::Warn => 0,
+        Action::Drop => 1,
+        Action::Quarantine => 2,
+        Action::Fail => 3,
+    }
+}
+
+/// A deadline says more of the machine than of the rows: it is given one more try.
+fn call(
+    rule: &RowRule,
+    rows: usize,
+    columns: &[Option<ArrayRef>],
+    width: u32,
+) -> Result<Answer, JudgeError> {
+    let span = tracing::info_span!("component", step = rule.step, name = %rule.name);
+    let _entered = span.enter();
+    let mut answer = rule.configured.judge(rows, columns, width);
+    if matches!(answer, Err(CallError::Deadline { .. })) {
+        answer = rule.configured.judge(rows, columns, width);
+    }
+    answer.map_err(|source| JudgeError::Call {
+        step: rule.step,
+        name: rule.name.clone(),
+        source,
+    })
+}
+
+fn host_rule(row: usize, step: &'static str, rule: &str, reason: String) -> Leave {
+    Leave {
+        row,
+        step,
+        rule: rule.to_owned(),
+        reason,
+        rules: vec![rule.to_owned()],
+        action: Verdict::Quarantine,
+    }
+}
+
+fn keep<T>(values: &mut Vec<T>, stays: &[bool]) {
+    let mut stay = stays.iter();
+    values.retain(|_| stay.next().copied().unwrap_or(true));
+}
+
+/// The later of two moments, row by row, for what rules may call now.
+fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
+    let (Some(a), Some(b)) = (
+        ingested_at
+            .as_any()
+            .downcast_ref::<TimestampMicrosecondArray>(),
+        timestamp
+            .as_any()
+            .downcast_ref::<TimestampMicrosecondArray>(),
+    ) else {
+        return ingested_at.clone();
+    };
+    if max(b).is_none_or(|latest| a.values().iter().all(|a| *a >= latest)) {
+        return ingested_at.clone();
+    }
+    let moments = a
+        .values()
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (*a).max(b.unwrap_or(*a)));
+    Arc::new(TimestampMicrosecondArray::from_iter_values(moments).with_timezone("UTC"))
+}
+
+/// A decimal column under the precision that silver declares; units stay as they are.
+fn relabel(column: ArrayRef, held: &DataType) -> ArrayRef {
+    let (DataType::Decimal128(precision, scale), Some(decimals)) = (
+        held,
+        column
+            .as_any()
+            .downcast_ref::<arrow::array::Decimal128Array>(),
+    ) else {
+        return column;
+    };
+    match decimals
+        .clone()
+        .with_precision_and_scale(*precision, *scale)
+    {
+        Ok(decimals) => Arc::new(decimals),
+        Err(_) => column,
+    }
+}
+
+/// Why a value can't name a folder of a table, if it can't.
+fn bad_partition_value(name: &str, column: &ArrayRef, row: usize) -> Option<String> {
+    if column.is_null(row) {
+        return Some(format!(
+            "{name} is absent, and a gold table is partitioned by it"
+        ));
+    }
+    let texts = column.as_any().downcast_ref::<StringArray>()?;
+    let value = texts.value(row);
+    (!partition_value_fits(name, value)).then(|| match value.len() {
+        0 => format!("{name} is empty, and a gold table is partitioned by it"),
+        bytes => format!(
+            "{name} of {bytes} bytes is too long for a path, and a gold table is partitioned by it"
+        ),
+    })
+}
+
+/// Rows of a batch as a table's rows, by column name; what is missing is null.
+///
+/// # Errors
+/// A column of another type than the schema says.
+pub fn to_schema(
+    columns: &BTreeMap<String, ArrayRef>,
+    schema: &arrow::datatypes::SchemaRef,
+    rows: usize,
+) -> Result<RecordBatch, ArrowError> {
+    let arrays = schema
+        .fields()
+        .iter()
+        .map(|field| match columns.get(field.name()) {
+            Some(column) => column.clone(),
+            None => arrow::array::new_null_array(field.data_type(), rows),
+        })
+        .collect();
+    RecordBatch::try_new(schema.clone(), arrays)
+}

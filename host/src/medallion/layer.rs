@@ -1,0 +1,242 @@
+//! What the layers share: progress in a table's transactions, and what can come of a commit.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, Int32Array, Int64Array, StringArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use super::cut::Range;
+use super::dedup::IndexFull;
+use super::judge::JudgeError;
+use crate::lake::{Bound, Commit, CommitError, File, LakeError, Move, Table};
+use crate::names::{Offset, Partition, Tenant};
+use crate::plugin::CallError;
+
+/// The app id's ending under which a table keeps where a partition began.
+pub const START: &str = "/start";
+/// The app id's ending under which quarantine keeps how far duplicates were noted.
+pub const DUPLICATES: &str = "/duplicates";
+
+/// Why a batch did not land in a layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// Another host holds the partition: what it did is read, and the batch dropped.
+    #[error("{table}: progress moved under us ({detail})")]
+    Fenced { table: String, detail: String },
+    /// The table's columns changed: the batch is decoded again.
+    #[error("{table}: its metadata changed")]
+    Changed { table: String },
+    /// The lake did not do what it was asked to: it may next time.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A person must decide.
+    #[error("{table}: {detail}")]
+    Refused { table: String, detail: String },
+    #[error(
+        "{table}: column {column} is {held} in the table but {wanted} by the rule set; give it another name in the pipeline, or have the old type back"
+    )]
+    Clash {
+        table: String,
+        column: String,
+        held: String,
+        wanted: String,
+    },
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    #[error("gold table {table}: {source}")]
+    Gold { table: String, source: CallError },
+    #[error(transparent)]
+    Index(#[from] IndexFull),
+    #[error("putting columns together: {0}")]
+    Arrow(#[from] ArrowError),
+    #[error(
+        "{row} was refused by {rule} under rule set {ruleset}, but is not in quarantine, which covers it; the rule set does not give the same answer twice: nothing was written, re-pin the range with `assay rules re-pin`"
+    )]
+    Unrepeatable {
+        row: String,
+        rule: String,
+        ruleset: i64,
+    },
+}
+
+/// How far a table is in a partition.
+pub fn progress(
+    table: &Table,
+    tenant: &Tenant,
+    partition: &Partition,
+    ending: &str,
+) -> Option<Offset> {
+    let app_id = format!("{}{ending}", partition.app_id(tenant));
+    table.transactions().get(&app_id).map(|txn| txn.version)
+}
+
+/// The moves of a commit that covers `ranges`. The first for a partition notes where it began.
+pub fn moves(table: &Table, tenant: &Tenant, ranges: &[Range], ending: &str) -> Vec<Move> {
+    let mut moves = Vec::new();
+    for range in ranges {
+        let app_id = range.partition.app_id(tenant);
+        let begun = progress(table, tenant, &range.partition, ending).is_some();
+        if ending.is_empty() && !begun {
+            let start = format!("{app_id}{START}");
+            if !table.transactions().contains_key(&start) {
+                moves.push(Move {
+                    app_id: start,
+                    from: None,
+                    to: range.from,
+                });
+            }
+        }
+        moves.push(Move {
+            app_id: format!("{app_id}{ending}"),
+            from: begun.then_some(range.from),
+            to: range.to,
+        });
+    }
+    moves
+}
+
+/// A commit of its own identity, by which its writer knows it again.
+pub fn commit_of(operation: &'static str) -> Commit {
+    Commit {
+        operation,
+        batch_id: uuid::Uuid::new_v4().to_string(),
+        ..Commit::default()
+    }
+}
+
+/// What came of a commit that did not fail for good.
+pub enum Put {
+    Done,
+    /// A file that it replaces is gone, or one was added where it writes: look again.
+    Touched,
+}
+
+/// Commits, and sorts what can come of it.
+///
+/// # Errors
+/// Everything but a touched partition, which is the caller's to look at.
+pub async fn put(table: &mut Table, commit: &Commit) -> Result<Put, LayerError> {
+    let path = table.path().to_owned();
+    match table.commit(commit).await {
+        Ok(_) => Ok(Put::Done),
+        Err(CommitError::PartitionTouched { .. } | CommitError::FileGone { .. }) => {
+            Ok(Put::Touched)
+        }
+        Err(CommitError::MetadataChanged) => Err(LayerError::Changed { table: path }),
+        Err(error @ (CommitError::Fenced { .. } | CommitError::Gap { .. })) => {
+            Err(LayerError::Fenced {
+                table: path,
+                detail: error.to_string(),
+            })
+        }
+        Err(CommitError::Lake(error)) => Err(error.into()),
+        Err(error) => Err(LayerError::Refused {
+            table: path,
+            detail: error.to_string(),
+        }),
+    }
+}
+
+/// The schema that holds a table's columns and those that are wanted. `None`: it has them all.
+///
+/// # Errors
+/// `Clash` where a column is there with another type.
+pub fn evolved(table: &Table, wanted: &Schema) -> Result<Option<SchemaRef>, LayerError> {
+    let held = table.schema();
+    let mut fields: Vec<Arc<Field>> = held.fields().iter().cloned().collect();
+    for field in wanted.fields() {
+        match held.field_with_name(field.name()) {
+            Ok(known) if known.data_type() == field.data_type() => {}
+            Ok(known) => {
+                return Err(LayerError::Clash {
+                    table: table.path().to_owned(),
+                    column: field.name().clone(),
+                    held: known.data_type().to_string(),
+                    wanted: field.data_type().to_string(),
+                });
+            }
+            Err(_) => fields.push(Arc::new(field.as_ref().clone().with_nullable(true))),
+        }
+    }
+    Ok((fields.len() > held.fields().len()).then(|| Arc::new(Schema::new(fields))))
+}
+
+/// The least and the greatest value of a column in a file, where its statistics say.
+fn integers(file: &File, column: &str) -> Option<(i64, i64)> {
+    match file.bound(column) {
+        Some(Bound::Integer(least, most)) => Some((*least, *most)),
+        _ => None,
+    }
+}
+
+/// Live files that may hold rows of a partition's offsets from `from` on, before `to`.
+pub fn files_of(table: &Table, partition: &Partition, from: Offset, to: Offset) -> Vec<File> {
+    table
+        .files()
+        .filter(|file| {
+            let offsets = integers(file, "_offset");
+            let numbers = integers(file, "_partition");
+            offsets.is_none_or(|(low, high)| low < to && high >= from)
+                && numbers.is_none_or(|(low, high)| {
+                    let number = i64::from(partition.number);
+                    low <= number && high >= number
+                })
+        })
+        .cloned()
+        .collect()
+}
+
+/// How far files reach that together hold about `most_rows` rows from `from` on: every row before
+/// the answer is in a file that begins before it.
+pub fn window(files: &[File], from: Offset, to: Offset, most_rows: usize) -> Offset {
+    let mut begins: Vec<(Offset, usize)> = files
+        .iter()
+        .map(|file| {
+            let begin = integers(file, "_offset").map_or(from, |(low, _)| low);
+            (
+                begin.max(from),
+                file.rows
+                    .and_then(|rows| usize::try_from(rows).ok())
+                    .unwrap_or_default(),
+            )
+        })
+        .collect();
+    begins.sort_unstable();
+    let mut rows = 0;
+    for (begin, of_file) in begins {
+        if rows >= most_rows && begin > from {
+            return begin.min(to);
+        }
+        rows += of_file;
+    }
+    to
+}
+
+/// Which rows are the partition's, with offsets from `from` on, before `to`.
+pub fn rows_of(rows: &RecordBatch, partition: &Partition, from: Offset, to: Offset) -> Vec<bool> {
+    let (Some(topic), Some(source), Some(number), Some(offset)) = (
+        column::<StringArray>(rows, "_topic"),
+        column::<StringArray>(rows, "_source"),
+        column::<Int32Array>(rows, "_partition"),
+        column::<Int64Array>(rows, "_offset"),
+    ) else {
+        return vec![false; rows.num_rows()];
+    };
+    (0..rows.num_rows())
+        .map(|row| {
+            let at = offset.value(row);
+            (from..to).contains(&at)
+                && number.value(row) == partition.number
+                && topic.value(row) == &*partition.topic
+                && source.value(row) == &*partition.source
+        })
+        .collect()
+}
+
+/// A column by name and type.
+pub fn column<'a, A: Array + 'static>(rows: &'a RecordBatch, name: &str) -> Option<&'a A> {
+    rows.column_by_name(name)?.as_any().downcast_ref()
+}

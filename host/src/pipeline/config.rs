@@ -1,0 +1,487 @@
+//! A tenant's pipeline as its TOML writes it. What can be checked from the text alone is checked
+//! here, with the line; what needs the components and the lake is checked where they are read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::medallion::decode::Unknown;
+use crate::names::{Tenant, check_name};
+use crate::schema::FieldType;
+
+/// Why a pipeline's TOML can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    #[error("{}: can't be read: {source}; give a pipeline's TOML or a folder of them", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {message}", path.display())]
+    Malformed { path: PathBuf, message: String },
+    #[error("{}:{line}: {problem}", path.display())]
+    Wrong {
+        path: PathBuf,
+        line: usize,
+        problem: String,
+    },
+    #[error("{}: no pipeline here: a pipeline is a file that ends in .toml", path.display())]
+    NoPipeline { path: PathBuf },
+    #[error("{} and {}: both are pipelines of tenant {tenant}; a tenant has one", first.display(), second.display())]
+    SameTenant {
+        tenant: Tenant,
+        first: PathBuf,
+        second: PathBuf,
+    },
+}
+
+/// One tenant's pipeline.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `version`: of this format; 1.
+    version: Spanned<u32>,
+    /// `tenant`: names the folder of the tables in the lake.
+    pub tenant: Tenant,
+    /// `lake`: the folder or URL of the tables, where the command line names none.
+    pub lake: Option<String>,
+    /// `[source]`: where events come from.
+    pub source: SourceConfig,
+    /// `[event]`: what an event looks like.
+    pub event: EventConfig,
+    /// `[[cleanse]]`: components that repair fields, in order.
+    #[serde(default)]
+    pub cleanse: Vec<ComponentConfig>,
+    /// `[[validate]]`: components that judge rows, in order.
+    #[serde(default)]
+    pub validate: Vec<ComponentConfig>,
+    /// `[[enrich]]`: components that add columns, in order.
+    #[serde(default)]
+    pub enrich: Vec<ComponentConfig>,
+    /// `[[gold]]`: the tables of sums.
+    #[serde(default)]
+    pub gold: Vec<GoldConfig>,
+    /// `[dimension.<name>]`: tables to look things up in.
+    #[serde(default)]
+    pub dimension: BTreeMap<String, DimensionConfig>,
+    /// `[batch]`: when a batch is cut.
+    #[serde(default)]
+    pub batch: BatchConfig,
+    /// Where the TOML was read from; paths in it are relative to its folder.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum SourceConfig {
+    /// `kind = "kafka"`.
+    Kafka {
+        /// `brokers`: host:port, comma-separated.
+        brokers: String,
+        /// `topics`: their names.
+        topics: Vec<String>,
+        /// `group`: the consumer group; `assay-<tenant>` where there is none.
+        group: Option<String>,
+        /// `start`: where a topic begins that the tables know nothing of: `earliest`, `latest`, or
+        /// a moment as RFC 3339.
+        #[serde(default)]
+        start: StartConfig,
+        /// `[source.properties]`: any of librdkafka's properties.
+        #[serde(default)]
+        properties: BTreeMap<String, String>,
+    },
+    /// `kind = "file"`.
+    File {
+        /// `path`: a file of one JSON event a line, or a folder of `.ndjson`, `.jsonl`, `.json`.
+        path: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum StartConfig {
+    #[default]
+    Earliest,
+    Latest,
+    /// Microseconds since 1970.
+    Time(i64),
+}
+
+impl TryFrom<String> for StartConfig {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            _ => DateTime::parse_from_rfc3339(&text)
+                .map(|moment| Self::Time(moment.timestamp_micros()))
+                .map_err(|_| {
+                    format!("{text:?} is no start: use earliest, latest or 2025-03-01T00:00:00Z")
+                }),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventConfig {
+    /// `key`: the fields that make two events the same, within a business date.
+    #[serde(default = "default_key")]
+    pub key: Spanned<Vec<String>>,
+    /// `time`: the timestamp field that says when it happened.
+    #[serde(default = "default_time")]
+    pub time: Spanned<String>,
+    /// `zone`: the time zone of the business date, by its IANA name.
+    #[serde(default = "default_zone")]
+    pub zone: Spanned<String>,
+    /// `zone_from`: a dimension's field that names the zone, row by row.
+    pub zone_from: Option<Spanned<ZoneFrom>>,
+    /// `explode`: the field whose array makes one row of each of its elements.
+    pub explode: Option<String>,
+    /// `unknown`: what becomes of fields that are not declared: `columns` or `rescue`.
+    #[serde(default)]
+    pub unknown: UnknownConfig,
+    /// `max_columns`: how many columns bronze may grow to.
+    #[serde(default = "default_max_columns")]
+    pub max_columns: usize,
+    /// `[event.fields]`: their types.
+    pub fields: toml::map::Map<String, toml::Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneFrom {
+    pub dimension: String,
+    /// Key column of the dimension, and the event's field that holds it.
+    pub on: BTreeMap<String, String>,
+    pub field: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownConfig {
+    #[default]
+    Columns,
+    Rescue,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentConfig {
+    /// `component`: the file, relative to the TOML.
+    pub component: Spanned<PathBuf>,
+    /// `params`: handed to the component as JSON.
+    #[serde(default)]
+    pub params: toml::Table,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldConfig {
+    /// `name`: of the table.
+    pub name: Spanned<String>,
+    pub component: Spanned<PathBuf>,
+    #[serde(default)]
+    pub params: toml::Table,
+    /// `partition_by`: some of the component's keys.
+    pub partition_by: Spanned<Vec<String>>,
+    /// `every`: how often it is brought up to date.
+    #[serde(default = "default_gold_every", deserialize_with = "duration")]
+    pub every: Duration,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DimensionConfig {
+    /// `key`: the columns that name a row.
+    pub key: Vec<String>,
+    /// `columns`: types of those that are not text.
+    #[serde(default)]
+    pub columns: BTreeMap<String, FieldType>,
+    /// `file`: CSV or NDJSON, loaded at start where nothing was loaded yet; relative to the TOML.
+    pub file: Option<PathBuf>,
+}
+
+/// A batch is cut at whichever comes first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchConfig {
+    /// `rows`: how many messages.
+    pub rows: usize,
+    /// `bytes`: of payload.
+    pub bytes: usize,
+    /// `every`: after the batch's first message.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+}
+
+impl Default for BatchConfig {
+    /// Half a second keeps what a sale waits for under a second; 65,536 rows keep a batch's
+    /// columns, judged and not yet written, at some tens of MiB.
+    fn default() -> Self {
+        Self {
+            rows: 65_536,
+            bytes: 32 << 20,
+            every: Duration::from_millis(500),
+        }
+    }
+}
+
+fn default_key() -> Spanned<Vec<String>> {
+    Spanned::new(0..0, vec!["transaction_id".to_owned()])
+}
+
+fn default_time() -> Spanned<String> {
+    Spanned::new(0..0, "timestamp".to_owned())
+}
+
+fn default_zone() -> Spanned<String> {
+    Spanned::new(0..0, "UTC".to_owned())
+}
+
+fn default_max_columns() -> usize {
+    200
+}
+
+/// How often a gold table is brought up to date where the TOML does not say.
+pub const GOLD_EVERY: Duration = Duration::from_secs(5);
+
+fn default_gold_every() -> Duration {
+    GOLD_EVERY
+}
+
+/// Reads `"500ms"`, `"5s"`, `"2m"`.
+fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// Reads `"500ms"`, `"5s"`, `"2m"`, `"1h"`.
+///
+/// # Errors
+/// A text that says which forms there are.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad =
+        || format!("{text:?} is no duration: use a whole number and ms, s, m or h, as in 500ms");
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(bad()),
+    };
+    Ok(Duration::from_millis(
+        number.checked_mul(factor).ok_or_else(bad)?,
+    ))
+}
+
+impl Config {
+    /// Reads one pipeline.
+    ///
+    /// # Errors
+    /// What is wrong, with the file and the line.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads every pipeline among `paths`: files, and the `.toml` files in folders.
+    ///
+    /// # Errors
+    /// The first file that can't be used, or two of one tenant.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Self>, ConfigError> {
+        let mut configs: Vec<Self> = Vec::new();
+        for path in paths {
+            for file in tomls(path)? {
+                let config = Self::read(&file)?;
+                if let Some(first) = configs.iter().find(|c| c.tenant == config.tenant) {
+                    return Err(ConfigError::SameTenant {
+                        tenant: config.tenant,
+                        first: first.path.clone(),
+                        second: file,
+                    });
+                }
+                configs.push(config);
+            }
+        }
+        Ok(configs)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Malformed {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        config.path = path.to_owned();
+        config.check().map_err(|(at, problem)| ConfigError::Wrong {
+            path: path.to_owned(),
+            line: line_of(text, at),
+            problem,
+        })?;
+        Ok(config)
+    }
+
+    /// A path that the TOML names, as seen from here.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    pub fn fields(&self) -> impl Iterator<Item = (&str, FieldType)> {
+        self.event.fields.iter().filter_map(|(name, field_type)| {
+            let field_type = field_type.as_str()?.parse().ok()?;
+            Some((name.as_str(), field_type))
+        })
+    }
+
+    pub fn unknown(&self) -> Unknown {
+        match self.event.unknown {
+            UnknownConfig::Columns => Unknown::Columns {
+                max: self.event.max_columns,
+            },
+            UnknownConfig::Rescue => Unknown::Rescue,
+        }
+    }
+
+    /// The first thing that is wrong, and where in the text it stands.
+    fn check(&self) -> Result<(), (usize, String)> {
+        if *self.version.get_ref() != 1 {
+            let found = self.version.get_ref();
+            return Err((
+                self.version.span().start,
+                format!("version {found} of the format is not known here; write version = 1"),
+            ));
+        }
+        self.check_fields()?;
+        self.check_event()?;
+        let mut names = std::collections::BTreeSet::new();
+        for gold in &self.gold {
+            let (at, name) = (gold.name.span().start, gold.name.get_ref());
+            check_name(name, "gold table").map_err(|e| (at, e.to_string()))?;
+            if !names.insert(name) {
+                return Err((at, format!("two gold tables are called {name}; rename one")));
+            }
+        }
+        for (name, dimension) in &self.dimension {
+            check_name(name, "dimension").map_err(|e| (0, e.to_string()))?;
+            if dimension.key.is_empty() {
+                return Err((
+                    0,
+                    format!("dimension {name} has no key; name its key columns"),
+                ));
+            }
+        }
+        if self.batch.rows == 0 || self.batch.bytes == 0 {
+            return Err((0, "[batch] rows and bytes must be more than 0".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_fields(&self) -> Result<(), (usize, String)> {
+        for (name, field_type) in &self.event.fields {
+            let problem = match field_type.as_str().map(str::parse::<FieldType>) {
+                None => "a field's type is a text, as in quantity = \"integer\"".to_owned(),
+                Some(Err(error)) => error.to_string(),
+                Some(Ok(_)) => continue,
+            };
+            return Err((0, format!("[event.fields] {name}: {problem}")));
+        }
+        for (name, _) in self.fields() {
+            let legal = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !legal || name == "sale_date" || name == "sale_hour" {
+                return Err((
+                    0,
+                    format!(
+                        "[event.fields] {name:?} can't be a field: use letters, digits and _, beginning with a letter; sale_date and sale_hour are made by the host"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_event(&self) -> Result<(), (usize, String)> {
+        let event = &self.event;
+        let declared = |name: &str| self.fields().find(|(field, _)| *field == name);
+        if event.key.get_ref().is_empty() {
+            return Err((
+                event.key.span().start,
+                "key is empty; name at least one field".into(),
+            ));
+        }
+        for name in event.key.get_ref() {
+            if declared(name).is_none() {
+                let problem = format!("key names {name}, which [event.fields] does not declare");
+                return Err((event.key.span().start, problem));
+            }
+        }
+        let time = event.time.get_ref();
+        if declared(time).is_none_or(|(_, field_type)| field_type != FieldType::Timestamp) {
+            return Err((
+                event.time.span().start,
+                format!("time names {time}, which [event.fields] does not declare as a timestamp"),
+            ));
+        }
+        if event.zone.get_ref().parse::<chrono_tz::Tz>().is_err() {
+            return Err((
+                event.zone.span().start,
+                format!(
+                    "{:?} is no time zone; use an IANA name, as in Europe/London",
+                    event.zone.get_ref()
+                ),
+            ));
+        }
+        if let Some(from) = &event.zone_from
+            && !self.dimension.contains_key(&from.get_ref().dimension) {
+                return Err((
+                    from.span().start,
+                    format!(
+                        "zone_from names dimension {}, which there is not",
+                        from.get_ref().dimension
+                    ),
+                ));
+            }
+        Ok(())
+    }
+}
+
+fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|e| e == "toml") {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(ConfigError::NoPipeline {
+            path: path.to_owned(),
+        });
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}

@@ -1,0 +1,14 @@
+//! A tenant's pipeline: from its TOML to the loop that keeps its tables.
+
+pub mod config;
+pub mod plan;
+
+pub mod coordinate;
+
+mod gathered;
+pub mod meter;
+pub mod tenant;
+pub mod worker;
+
+pub mod start;
+pub mod verify;

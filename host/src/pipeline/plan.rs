@@ -1,0 +1,195 @@
+//! From what the TOML says to a rule set's definition and the bytes that it names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::config::{ComponentConfig, Config, ConfigError};
+use crate::medallion::decode::Unknown;
+use crate::medallion::definition::{Definition, DimensionUse, GoldUse, RuleUse, ZoneLookUp};
+use crate::medallion::dimension::{DimensionError, read_file};
+use crate::medallion::parquet_blob;
+use crate::names::Digest;
+use crate::schema::NamedType;
+
+/// Why a TOML makes no rule set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}: component {} can't be read: {source}; build it with `assay plugin build`, or mend the path", toml.display(), component.display())]
+    Component {
+        toml: PathBuf,
+        component: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Dimension(#[from] DimensionError),
+    #[error("dimension {name}: its rows can't be kept: {source}")]
+    Blob {
+        name: String,
+        source: parquet::errors::ParquetError,
+    },
+}
+
+/// A definition with the bytes of its blobs.
+pub struct Plan {
+    pub definition: Definition,
+    pub blobs: BTreeMap<Digest, Bytes>,
+}
+
+impl Plan {
+    /// What the TOML says. Dimensions keep the rows that `active` has for them; one that was never
+    /// loaded takes its `file`, where the TOML names one.
+    ///
+    /// # Errors
+    /// A component or dimension file that can't be read.
+    pub fn of(config: &Config, active: Option<&Definition>) -> Result<Self, PlanError> {
+        let mut blobs = BTreeMap::new();
+        let mut steps = [&config.cleanse, &config.validate, &config.enrich]
+            .into_iter()
+            .map(|uses| rule_uses(config, uses, &mut blobs))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        let (cleanse, validate, enrich) = (
+            steps.next().unwrap_or_default(),
+            steps.next().unwrap_or_default(),
+            steps.next().unwrap_or_default(),
+        );
+        let mut gold = Vec::new();
+        for table in &config.gold {
+            gold.push(GoldUse {
+                table: table.name.get_ref().clone(),
+                partition_by: table.partition_by.get_ref().clone(),
+                rule: rule_use(config, table.component.get_ref(), &table.params, &mut blobs)?,
+            });
+        }
+        let dimensions = dimensions(config, active, &mut blobs)?;
+        let event = &config.event;
+        let definition = Definition {
+            fields: config
+                .fields()
+                .map(|(name, field_type)| NamedType {
+                    name: name.to_owned(),
+                    field_type,
+                })
+                .collect(),
+            explode: event.explode.clone(),
+            max_columns: match config.unknown() {
+                Unknown::Columns { max } => Some(max),
+                Unknown::Rescue => None,
+            },
+            key: event.key.get_ref().clone(),
+            time: event.time.get_ref().clone(),
+            zone: event.zone.get_ref().clone(),
+            zone_from: event.zone_from.as_ref().map(|from| {
+                let from = from.get_ref();
+                let on = from.on.iter();
+                ZoneLookUp {
+                    dimension: from.dimension.clone(),
+                    on: on
+                        .map(|(key, field)| (field.clone(), key.clone()))
+                        .collect(),
+                    field: from.field.clone(),
+                }
+            }),
+            cleanse,
+            validate,
+            enrich,
+            gold,
+            dimensions,
+        };
+        Ok(Self { definition, blobs })
+    }
+}
+
+fn rule_uses(
+    config: &Config,
+    uses: &[ComponentConfig],
+    blobs: &mut BTreeMap<Digest, Bytes>,
+) -> Result<Vec<RuleUse>, PlanError> {
+    uses.iter()
+        .map(|used| rule_use(config, used.component.get_ref(), &used.params, blobs))
+        .collect()
+}
+
+fn rule_use(
+    config: &Config,
+    component: &Path,
+    params: &toml::Table,
+    blobs: &mut BTreeMap<Digest, Bytes>,
+) -> Result<RuleUse, PlanError> {
+    let path = config.resolve(component);
+    let bytes = std::fs::read(&path).map_err(|source| PlanError::Component {
+        toml: config.path.clone(),
+        component: path.clone(),
+        source,
+    })?;
+    let digest = Digest::of(&bytes);
+    blobs.insert(digest, bytes.into());
+    let name = component.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(RuleUse {
+        name: name.into_owned(),
+        component: digest,
+        params: json(&toml::Value::Table(params.clone())),
+    })
+}
+
+fn dimensions(
+    config: &Config,
+    active: Option<&Definition>,
+    blobs: &mut BTreeMap<Digest, Bytes>,
+) -> Result<BTreeMap<String, DimensionUse>, PlanError> {
+    let mut dimensions = BTreeMap::new();
+    for (name, dimension) in &config.dimension {
+        let held = active.and_then(|active| active.dimensions.get(name));
+        let mut used = DimensionUse {
+            key: dimension.key.clone(),
+            columns: dimension.columns.clone(),
+            rows: held.and_then(|held| held.rows),
+        };
+        if let (None, Some(file)) = (used.rows, &dimension.file) {
+            let (digest, bytes) = dimension_rows(&used, name, &config.resolve(file))?;
+            blobs.insert(digest, bytes);
+            used.rows = Some(digest);
+        }
+        dimensions.insert(name.clone(), used);
+    }
+    Ok(dimensions)
+}
+
+/// Reads a dimension's file as the bytes of a blob.
+///
+/// # Errors
+/// Rows that do not fit the dimension, with the line.
+pub fn dimension_rows(
+    dimension: &DimensionUse,
+    name: &str,
+    file: &Path,
+) -> Result<(Digest, Bytes), PlanError> {
+    let rows = read_file(&dimension.spec(name), file)?;
+    let bytes = parquet_blob::write(&rows).map_err(|source| PlanError::Blob {
+        name: name.to_owned(),
+        source,
+    })?;
+    Ok((Digest::of(&bytes), bytes))
+}
+
+/// Params as JSON: what TOML has and JSON has not (moments) becomes text.
+fn json(value: &toml::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        toml::Value::String(text) => Value::from(text.as_str()),
+        toml::Value::Integer(number) => Value::from(*number),
+        toml::Value::Float(number) => Value::from(*number),
+        toml::Value::Boolean(truth) => Value::from(*truth),
+        toml::Value::Datetime(moment) => Value::from(moment.to_string()),
+        toml::Value::Array(values) => values.iter().map(json).collect(),
+        toml::Value::Table(table) => {
+            let pairs = table.iter().map(|(key, value)| (key.clone(), json(value)));
+            Value::Object(pairs.collect())
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The tables of one tenant as the coordinator's layers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, Int64Array};
+use tokio::task::block_in_place;
+
+use super::config::Config;
+use super::coordinate::{Layer, Layers, Problem, Setback};
+use super::gathered::Gathered;
+use super::meter::Meter;
+use crate::lake::{Lake, LakeError, Maintenance, Table};
+use crate::medallion::bronze::Bronze;
+use crate::medallion::cut::Cut;
+use crate::medallion::decode::{Decoded, Decoder};
+use crate::medallion::judge::{self, Refusal};
+use crate::medallion::layer::LayerError;
+use crate::medallion::quarantine::{Kind, Quarantine};
+use crate::medallion::rules::Rules;
+use crate::medallion::silver::Silver;
+use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
+use crate::ruleset::{Registry, RuleSetError};
+
+/// Rows read back from bronze at once.
+const ROWS_READ_BACK: usize = 65_536;
+/// How often a batch is written anew because bronze's columns changed under it.
+const MOST_TRIES: usize = 20;
+/// The limits of rules are this much wider where quarantine covers a batch, and convict nobody.
+const WIDE: u32 = 16;
+/// Keys in the duplicates index, at about 64 bytes each.
+const DEDUP_KEYS: usize = 4_000_000;
+
+/// Why a tenant's batch did not land.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TenantError {
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    #[error(transparent)]
+    RuleSet(#[from] RuleSetError),
+    #[error("no rule set is active; run the tenant's pipeline once, or load a dimension")]
+    NoRuleSet,
+}
+
+impl Problem for TenantError {
+    fn setback(&self) -> Setback {
+        match self {
+            Self::Layer(LayerError::Fenced { .. } | LayerError::Changed { .. }) => Setback::Again,
+            Self::Layer(LayerError::Lake(error)) | Self::RuleSet(RuleSetError::Lake(error)) => {
+                lake_setback(error)
+            }
+            _ => Setback::Stop,
+        }
+    }
+}
+
+fn lake_setback(error: &LakeError) -> Setback {
+    match error {
+        LakeError::Store { .. } | LakeError::DataFile { .. } | LakeError::Task(_) => Setback::Later,
+        _ => Setback::Stop,
+    }
+}
+
+/// A batch and the rule set that judges it.
+pub struct Batch {
+    pub cut: Cut,
+    rules: Option<Arc<Rules>>,
+}
+
+impl Batch {
+    pub fn new(cut: Cut) -> Self {
+        Self { cut, rules: None }
+    }
+}
+
+/// What the rules made of a batch, and the duplicates once they are known.
+pub struct Judged {
+    judged: judge::Judged,
+    duplicates: Vec<Refusal>,
+}
+
+/// One tenant's tables.
+pub struct TenantLayers {
+    lake: Lake,
+    tenant: Tenant,
+    config: Config,
+    registry: Registry,
+    bronze: Bronze,
+    quarantine: Quarantine,
+    silver: Silver,
+    gold: Vec<Gathered>,
+    meter: Arc<Meter>,
+}
+
+impl TenantLayers {
+    /// Opens the tables of a tenant that has an active rule set, or makes them.
+    ///
+    /// # Errors
+    /// No rule set, one that can't be made ready, or a lake that can't be used.
+    pub async fn open(
+        lake: &Lake,
+        config: &Config,
+        mut registry: Registry,
+        meter: Arc<Meter>,
+    ) -> Result<Self, TenantError> {
+        let tenant = &config.tenant;
+        let active = registry.active().ok_or(TenantError::NoRuleSet)?;
+        let rules = registry.rules(active).await?;
+        let most_keys = std::env::var("ASSAY_DEDUP_KEYS").ok();
+        let most_keys = most_keys
+            .and_then(|keys| keys.parse().ok())
+            .unwrap_or(DEDUP_KEYS);
+        let mut layers = Self {
+            bronze: Bronze::open(lake, tenant, &rules).await?,
+            quarantine: Quarantine::open(lake, tenant).await?,
+            silver: Silver::open(lake, tenant, &rules, most_keys).await?,
+            gold: Vec::new(),
+            lake: lake.clone(),
+            tenant: tenant.clone(),
+            config: config.clone(),
+            registry,
+            meter,
+        };
+        layers.open_gold(&rules).await?;
+        Ok(layers)
+    }
+
+    /// Progress of every partition that bronze knows.
+    pub fn known(&self) -> Vec<(Partition, Offset)> {
+        let transactions = self.bronze.table.transactions().iter();
+        transactions
+            .filter_map(|(app_id, txn)| {
+                Some((Partition::of_app_id(&self.tenant, app_id)?, txn.version))
+            })
+            .collect()
+    }
+
+    /// Housekeeping of the tables' logs that is due, to be run beside the loop.
+    pub fn housekeeping(&mut self) -> Vec<Maintenance> {
+        let gold = self
+            .gold
+            .iter_mut()
+            .map(|gathered| &mut gathered.gold.table);
+        let tables = [
+            &mut self.bronze.table,
+            &mut self.quarantine.table,
+            &mut self.silver.table,
+        ];
+        tables
+            .into_iter()
+            .chain(gold)
+            .filter_map(Table::maintenance)
+            .collect()
+    }
+
+    /// When the next gold table wants its commit.
+    pub fn gold_due(&self) -> Option<Instant> {
+        self.gold.iter().filter_map(Gathered::due).min()
+    }
+
+    async fn open_gold(&mut self, rules: &Arc<Rules>) -> Result<(), TenantError> {
+        for rule in &rules.gold {
+            if self
+                .gold
+                .iter()
+                .any(|gathered| gathered.gold.name == rule.table)
+            {
+                continue;
+            }
+            let every = self
+                .config
+                .gold
+                .iter()
+                .find(|gold| *gold.name.get_ref() == rule.table);
+            let every = every.map_or(super::config::GOLD_EVERY, |gold| gold.every);
+            let gathered = Gathered::open(&self.lake, &self.tenant, rules, rule, every).await?;
+            self.gold.push(gathered);
+        }
+        Ok(())
+    }
+
+    async fn rules(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
+        let rules = self.registry.rules(number).await?;
+        self.open_gold(&rules).await?;
+        Ok(rules)
+    }
+
+    fn decode(&self, cut: &Cut, rules: &Rules) -> Decoded {
+        let schema = rules.definition.event_schema();
+        let mut decoder = Decoder::new(&schema, self.bronze.extra_columns(rules));
+        block_in_place(|| decoder.decode(&cut.raw()))
+    }
+
+    /// Puts a batch into bronze while the rules judge it.
+    async fn put_bronze(
+        &mut self,
+        cut: &Cut,
+        rules: &Rules,
+    ) -> Result<Result<judge::Judged, LayerError>, TenantError> {
+        for _ in 0..MOST_TRIES {
+            let decoded = self.decode(cut, rules);
+            let (written, judged) = tokio::join!(self.bronze.write(cut, &decoded, rules), async {
+                block_in_place(|| judge::judge(rules, cut, &decoded, 1))
+            });
+            match self.bronze.commit(&cut.ranges, written?).await {
+                Ok(()) => return Ok(judged.map_err(LayerError::from)),
+                Err(LayerError::Changed { .. }) => {
+                    self.bronze
+                        .table
+                        .refresh()
+                        .await
+                        .map_err(LayerError::from)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TenantError::Layer(LayerError::Changed {
+            table: self.bronze.table.path().to_owned(),
+        }))
+    }
+
+    /// Holds a verdict of now to what quarantine says: its rows are the refusals.
+    async fn hold_to_quarantine(
+        &self,
+        cut: &Cut,
+        rules: &Rules,
+        judged: &mut judge::Judged,
+    ) -> Result<(), TenantError> {
+        let mut refused = BTreeSet::new();
+        for range in &cut.ranges {
+            refused.extend(
+                self.quarantine
+                    .refused(&range.partition, range.from, range.to)
+                    .await?,
+            );
+        }
+        let offsets = cut.column("_offset");
+        let offset = |message: u32| {
+            let offsets = offsets.as_any().downcast_ref::<Int64Array>()?;
+            ((message as usize) < offsets.len()).then(|| offsets.value(message as usize))
+        };
+        for refusal in &judged.refusals {
+            let there = offset(refusal.message).map(|at| refused.contains(&(at, refusal.line)));
+            if there != Some(true) {
+                return Err(TenantError::Layer(LayerError::Unrepeatable {
+                    row: cut.place(refusal.message as usize),
+                    rule: refusal.rule.clone(),
+                    ruleset: rules.number.0,
+                }));
+            }
+        }
+        let rows = judged
+            .candidates
+            .message
+            .iter()
+            .zip(&judged.candidates.line);
+        let stays: Vec<bool> = rows
+            .map(|(message, line)| {
+                offset(*message).is_none_or(|at| !refused.contains(&(at, *line)))
+            })
+            .collect();
+        judged.candidates.keep(&stays).map_err(LayerError::from)?;
+        Ok(())
+    }
+
+    fn rules_of(batch: &Batch) -> Result<Arc<Rules>, TenantError> {
+        batch.rules.clone().ok_or(TenantError::NoRuleSet)
+    }
+}
+
+impl Layers for TenantLayers {
+    type Batch = Batch;
+    type Judged = Judged;
+    type Error = TenantError;
+
+    async fn refresh(&mut self) -> Result<(), TenantError> {
+        self.registry.refresh().await?;
+        let gold = self
+            .gold
+            .iter_mut()
+            .map(|gathered| &mut gathered.gold.table);
+        let tables = [
+            &mut self.bronze.table,
+            &mut self.quarantine.table,
+            &mut self.silver.table,
+        ];
+        for table in tables.into_iter().chain(gold) {
+            table.refresh().await.map_err(LayerError::from)?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, layer: Layer, partition: &Partition) -> Option<Offset> {
+        match layer {
+            Layer::Bronze => self.bronze.progress(partition),
+            Layer::Quarantine => self.quarantine.progress(partition, Kind::Refused),
+            Layer::Silver => self.silver.progress(partition),
+            Layer::Duplicates => self.quarantine.progress(partition, Kind::Duplicates),
+        }
+    }
+
+    fn start(&self, partition: &Partition) -> Option<Offset> {
+        self.bronze.start(partition)
+    }
+
+    async fn take_in(&mut self, batch: &mut Batch) -> Result<Option<Judged>, TenantError> {
+        self.registry.refresh().await?;
+        let number = self.registry.active().ok_or(TenantError::NoRuleSet)?;
+        let rules = self.rules(number).await?;
+        batch.rules = Some(rules.clone());
+        let judged = self.put_bronze(&batch.cut, &rules).await?;
+        self.meter.took_in(&batch.cut);
+        match judged {
+            Ok(judged) => Ok(Some(Judged {
+                judged,
+                duplicates: Vec::new(),
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "batch is in bronze and could not be judged");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn read_back(
+        &mut self,
+        partition: &Partition,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(Batch, Offset), TenantError> {
+        // Re-pinning may begin or end within the range: each side is a batch of its own.
+        let (_, boundary) = self.registry.judging(partition, from, RuleSetNumber(0));
+        let (cut, pinned, end) = self
+            .bronze
+            .read_back(partition, from, to.min(boundary), ROWS_READ_BACK)
+            .await?;
+        let pinned = pinned
+            .or(self.registry.active())
+            .ok_or(TenantError::NoRuleSet)?;
+        let (number, _) = self.registry.judging(partition, from, pinned);
+        let rules = Some(self.rules(number).await?);
+        Ok((Batch { cut, rules }, end))
+    }
+
+    async fn judge(&mut self, batch: &Batch, covered: bool) -> Result<Judged, TenantError> {
+        let rules = Self::rules_of(batch)?;
+        let decoded = self.decode(&batch.cut, &rules);
+        let width = if covered { WIDE } else { 1 };
+        let judged = block_in_place(|| judge::judge(&rules, &batch.cut, &decoded, width));
+        let mut judged = judged.map_err(LayerError::from)?;
+        if covered {
+            self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
+                .await?;
+        }
+        Ok(Judged {
+            judged,
+            duplicates: Vec::new(),
+        })
+    }
+
+    async fn quarantine(&mut self, batch: &Batch, judged: &Judged) -> Result<(), TenantError> {
+        let rules = Self::rules_of(batch)?;
+        let refusals = &judged.judged.refusals;
+        let files = self
+            .quarantine
+            .write(&batch.cut, refusals, rules.number)
+            .await?;
+        let ranges = &batch.cut.ranges;
+        self.quarantine.commit(Kind::Refused, ranges, files).await?;
+        self.meter.refused(refusals);
+        Ok(())
+    }
+
+    async fn silver(&mut self, batch: &Batch, judged: &mut Judged) -> Result<(), TenantError> {
+        let rules = Self::rules_of(batch)?;
+        let candidates = &judged.judged.candidates;
+        let landed = self.silver.put(&batch.cut, &rules, candidates).await?;
+        self.meter.landed(&batch.cut, landed.rows.num_rows());
+        judged.duplicates = landed.duplicates;
+        for gathered in &mut self.gold {
+            gathered.gather(&batch.cut.ranges, &rules, &landed.rows)?;
+        }
+        Ok(())
+    }
+
+    async fn find_duplicates(
+        &mut self,
+        batch: &Batch,
+        judged: &mut Judged,
+    ) -> Result<(), TenantError> {
+        let rules = Self::rules_of(batch)?;
+        let candidates = &judged.judged.candidates;
+        judged.duplicates = self
+            .silver
+            .duplicates_of(&batch.cut, &rules, candidates)
+            .await?;
+        Ok(())
+    }
+
+    async fn duplicates(&mut self, batch: &Batch, judged: &Judged) -> Result<(), TenantError> {
+        let rules = Self::rules_of(batch)?;
+        let rows = &judged.duplicates;
+        let files = self
+            .quarantine
+            .write(&batch.cut, rows, rules.number)
+            .await?;
+        let ranges = &batch.cut.ranges;
+        self.quarantine
+            .commit(Kind::Duplicates, ranges, files)
+            .await?;
+        self.meter.refused(rows);
+        Ok(())
+    }
+
+    async fn catch_gold_up(&mut self, partition: &Partition) -> Result<(), TenantError> {
+        let Some(start) = self.bronze.start(partition) else {
+            return Ok(());
+        };
+        let end = self.silver.progress(partition).unwrap_or(start);
+        for gathered in &mut self.gold {
+            gathered.forget();
+            let mut at = gathered.gold.progress(partition).unwrap_or(start);
+            while at < end {
+                let (rows, to) = self
+                    .silver
+                    .read_on(partition, at, end, ROWS_READ_BACK * 4)
+                    .await?;
+                gathered
+                    .gather_back(partition, at, to, &mut self.registry, &rows)
+                    .await?;
+                gathered.commit(&mut self.registry).await?;
+                at = to;
+            }
+        }
+        Ok(())
+    }
+
+    async fn gold(&mut self, all: bool) -> Result<(), TenantError> {
+        for gathered in &mut self.gold {
+            if all || gathered.is_due() {
+                gathered.commit(&mut self.registry).await?;
+                self.meter.gold(&gathered.gold.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.silver.forget();
+        for gathered in &mut self.gold {
+            gathered.forget();
+        }
+    }
+}

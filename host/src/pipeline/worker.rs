@@ -1,0 +1,458 @@
+//! The loop of one tenant: gathers messages into batches, lands them, and starts again from the
+//! tables after every setback.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::Array;
+use arrow::record_batch::RecordBatch;
+use tokio::sync::{oneshot, watch};
+
+use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
+use super::coordinate::{Coordinator, Layers, Problem, Setback};
+use super::meter::Meter;
+use super::tenant::{Batch, TenantError, TenantLayers};
+use crate::medallion::cut::{Cut, Range};
+use crate::names::{Offset, Partition, Tenant};
+use crate::source::{Event, Records, Source, SourceError, Start};
+
+/// The longest pause between tries while the lake does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Tries in a row before a run that is to end gives up.
+const TRIES_BEFORE_THE_END: u32 = 5;
+
+/// Why a tenant's loop ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    #[error("tenant {tenant}: {source}")]
+    Tenant { tenant: Tenant, source: Box<TenantError> },
+    #[error("tenant {tenant}: {}{source}", .partition.as_ref().map(|p| format!("{p}: ")).unwrap_or_default())]
+    Source {
+        tenant: Tenant,
+        partition: Option<Partition>,
+        source: Box<SourceError>,
+    },
+    #[error(
+        "tenant {tenant}: topic {topic} was deleted and made again (it was {before}, it is {now}); nothing of the new one was taken: if that is meant, say `assay source new-generation {tenant} {topic}`"
+    )]
+    OtherTopic {
+        tenant: Tenant,
+        topic: String,
+        before: String,
+        now: String,
+    },
+    #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
+    GaveUp {
+        tenant: Tenant,
+        tries: u32,
+        source: Box<TenantError>,
+    },
+    #[error("tenant {tenant}: the source's columns: {source}")]
+    Columns {
+        tenant: Tenant,
+        source: arrow::error::ArrowError,
+    },
+}
+
+/// Messages that wait for their batch to be cut.
+#[derive(Default)]
+struct Pending {
+    parts: BTreeMap<Partition, (Offset, Offset, Vec<RecordBatch>)>,
+    rows: usize,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+/// The loop of one tenant.
+pub struct Worker<S: Source> {
+    tenant: Tenant,
+    start: StartConfig,
+    limits: BatchConfig,
+    until_caught_up: bool,
+    coordinator: Coordinator<TenantLayers>,
+    source: S,
+    meter: Arc<Meter>,
+    shutdown: watch::Receiver<bool>,
+    epoch: u64,
+    pending: Pending,
+    tries: u32,
+}
+
+/// What the loop does next.
+enum Next {
+    GoOn,
+    /// Everything that was there at the start is in gold.
+    End,
+}
+
+impl Pending {
+    fn push(&mut self, records: Records) {
+        self.rows += records.rows.num_rows();
+        let raw = records.rows.column_by_name("_raw");
+        self.bytes += raw.map_or(0, |raw| raw.get_array_memory_size());
+        self.since.get_or_insert_with(Instant::now);
+        let part =
+            self.parts
+                .entry(records.partition)
+                .or_insert((records.from, records.from, Vec::new()));
+        part.1 = records.to;
+        part.2.push(records.rows);
+    }
+
+    fn is_full(&self, limits: &BatchConfig) -> bool {
+        self.rows >= limits.rows || self.bytes >= limits.bytes
+    }
+
+    fn due(&self, limits: &BatchConfig) -> Option<Instant> {
+        self.since.map(|since| since + limits.every)
+    }
+}
+
+impl<S: Source> Worker<S> {
+    /// A loop over a source into a tenant's tables. It ends when `shutdown` says true, or, where
+    /// asked for, when what was there at the start is in gold.
+    pub fn new(
+        config: &Config,
+        layers: TenantLayers,
+        source: S,
+        meter: Arc<Meter>,
+        until_caught_up: bool,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            tenant: config.tenant.clone(),
+            start: match &config.source {
+                SourceConfig::Kafka { start, .. } => *start,
+                SourceConfig::File { .. } => StartConfig::Earliest,
+            },
+            limits: config.batch.clone(),
+            until_caught_up,
+            coordinator: Coordinator::new(layers),
+            source,
+            meter,
+            shutdown,
+            epoch: 0,
+            pending: Pending::default(),
+            tries: 0,
+        }
+    }
+
+    /// Runs the loop, and closes the source however it ends.
+    ///
+    /// # Errors
+    /// What a person must act on. Nothing that is in bronze is lost by it.
+    pub async fn run(mut self) -> Result<(), WorkerError> {
+        let ended = self.turn().await;
+        let landed = match ended {
+            Ok(()) => self.finish().await,
+            Err(error) => Err(error),
+        };
+        self.source.close().await;
+        landed
+    }
+
+    async fn turn(&mut self) -> Result<(), WorkerError> {
+        loop {
+            if *self.shutdown.borrow() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            let due = self.pending.due(&self.limits);
+            if self.pending.is_full(&self.limits) || due.is_some_and(|due| due <= now) {
+                self.flush().await?;
+            }
+            self.gold(false).await?;
+            self.keep_house();
+            let gold_due = self.coordinator.layers.gold_due();
+            let wake = [self.pending.due(&self.limits), gold_due]
+                .into_iter()
+                .flatten()
+                .min();
+            let event = tokio::select! {
+                event = self.source.next() => event,
+                () = sleep_until(wake) => continue,
+                _ = self.shutdown.changed() => continue,
+            };
+            let Some(event) = event else { return Ok(()) };
+            if let Next::End = self.handle(event).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets due housekeeping run beside the loop.
+    fn keep_house(&mut self) {
+        for due in self.coordinator.layers.housekeeping() {
+            tokio::spawn(async move {
+                if let Err(error) = due.run().await {
+                    tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
+                }
+            });
+        }
+    }
+
+    /// Lands what was gathered, so that a restart has nothing to catch up.
+    async fn finish(&mut self) -> Result<(), WorkerError> {
+        self.flush().await?;
+        self.gold(true).await
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<Next, WorkerError> {
+        match event {
+            Event::Assigned {
+                epoch,
+                partitions,
+                starts,
+            } => self.assigned(epoch, &partitions, starts).await?,
+            Event::Revoked { done, .. } => {
+                // What is in flight is finished while it is still ours; past that it is fenced.
+                self.flush().await?;
+                self.gold(true).await?;
+                self.coordinator.release();
+                self.pending = Pending::default();
+                // The source may have been closed meanwhile, and then nobody waits.
+                let _ = done.send(());
+            }
+            Event::Records(records) => self.records(records),
+            Event::CaughtUp => {
+                self.flush().await?;
+                self.gold(true).await?;
+                if self.until_caught_up && self.pending.parts.is_empty() && self.tries == 0 {
+                    return Ok(Next::End);
+                }
+            }
+            Event::Stopped { partition, reason } => {
+                return Err(WorkerError::Source {
+                    tenant: self.tenant.clone(),
+                    partition,
+                    source: Box::new(reason),
+                });
+            }
+            Event::Degraded { text } => {
+                tracing::warn!("{text}");
+                self.meter.trouble(&text);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    fn records(&mut self, records: Records) {
+        if records.epoch != self.epoch {
+            return;
+        }
+        self.coordinator
+            .begin(records.partition.clone(), records.from);
+        self.pending.push(records);
+    }
+
+    /// Brings the layers of these partitions up to date, then says where to read on.
+    async fn assigned(
+        &mut self,
+        epoch: u64,
+        partitions: &[Partition],
+        starts: oneshot::Sender<Vec<(Partition, Start)>>,
+    ) -> Result<(), WorkerError> {
+        self.epoch = epoch;
+        self.pending = Pending::default();
+        let positions = loop {
+            match self.coordinator.catch_up(partitions).await {
+                Ok(positions) => break positions,
+                Err(error) => self.pause(error).await?,
+            }
+            if *self.shutdown.borrow() {
+                return Ok(());
+            }
+        };
+        self.tries = 0;
+        let mut answer = Vec::with_capacity(positions.len());
+        for (partition, position) in positions {
+            let start = match position {
+                Some(position) => Start::At(position),
+                None => self.begin(&partition)?,
+            };
+            tracing::info!(%partition, ?start, "partition assigned");
+            answer.push((partition, start));
+        }
+        // A source that has moved on asks again.
+        let _ = starts.send(answer);
+        Ok(())
+    }
+
+    /// Where a partition begins that bronze has no progress for.
+    fn begin(&self, partition: &Partition) -> Result<Start, WorkerError> {
+        let layers = &self.coordinator.layers;
+        if let Some(start) = layers.start(partition) {
+            return Ok(Start::At(start));
+        }
+        let known = layers.known();
+        let of_topic: Vec<&Partition> = known
+            .iter()
+            .map(|(known, _)| known)
+            .filter(|known| known.topic == partition.topic)
+            .collect();
+        if of_topic
+            .iter()
+            .any(|known| known.source == partition.source)
+        {
+            // A partition that was added to a topic that we read already.
+            return Ok(Start::Earliest);
+        }
+        if let Some(known) = of_topic.first() {
+            return Err(self.other_topic(&partition.topic, &known.source, &partition.source));
+        }
+        Ok(match self.start {
+            StartConfig::Earliest => Start::Earliest,
+            StartConfig::Latest => Start::Latest,
+            StartConfig::Time(micros) => Start::Time(micros),
+        })
+    }
+
+    fn other_topic(&self, topic: &str, before: &str, now: &str) -> WorkerError {
+        WorkerError::OtherTopic {
+            tenant: self.tenant.clone(),
+            topic: topic.to_owned(),
+            before: before.to_owned(),
+            now: now.to_owned(),
+        }
+    }
+
+    /// Cuts a batch of what is pending, and lands it.
+    async fn flush(&mut self) -> Result<(), WorkerError> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.parts.is_empty() {
+            return Ok(());
+        }
+        if !self.check_sources(&pending).await? {
+            self.begin_again();
+            return Ok(());
+        }
+        let mut parts = Vec::new();
+        let mut ends = Vec::new();
+        for (partition, (from, to, rows)) in pending.parts {
+            ends.push((partition.clone(), to));
+            parts.push((
+                Range {
+                    partition,
+                    from,
+                    to,
+                },
+                rows,
+            ));
+        }
+        let now = chrono::Utc::now().timestamp_micros();
+        let cut = Cut::of_records(&parts, now).map_err(|source| WorkerError::Columns {
+            tenant: self.tenant.clone(),
+            source,
+        })?;
+        match self
+            .coordinator
+            .land(&mut Batch::new(cut), ends.clone())
+            .await
+        {
+            Ok(true) => {
+                self.tries = 0;
+                self.source.commit_for_monitors(&ends).await;
+                Ok(())
+            }
+            Ok(false) => {
+                self.begin_again();
+                Ok(())
+            }
+            Err(error) => {
+                self.pause(error).await?;
+                self.begin_again();
+                Ok(())
+            }
+        }
+    }
+
+    /// A topic that was made again since the batch was read is another topic.
+    /// False: the source can't be asked for now.
+    async fn check_sources(&mut self, pending: &Pending) -> Result<bool, WorkerError> {
+        let mut checked: BTreeMap<&str, ()> = BTreeMap::new();
+        for partition in pending.parts.keys() {
+            if checked.insert(&partition.topic, ()).is_some() {
+                continue;
+            }
+            match self.source.source_of(&partition.topic).await {
+                Ok(now) if now == partition.source => {}
+                Ok(now) => {
+                    return Err(self.other_topic(&partition.topic, &partition.source, &now));
+                }
+                Err(source) if source.is_transient() => {
+                    tracing::warn!(error = %source, "begins again from the tables");
+                    self.meter.trouble(&source.to_string());
+                    return Ok(false);
+                }
+                Err(source) => {
+                    return Err(WorkerError::Source {
+                        tenant: self.tenant.clone(),
+                        partition: Some(partition.clone()),
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn gold(&mut self, all: bool) -> Result<(), WorkerError> {
+        if let Err(error) = self.coordinator.layers.gold(all).await {
+            self.pause(error).await?;
+            self.begin_again();
+        }
+        Ok(())
+    }
+
+    /// Drops everything in flight and has the source assign its partitions anew.
+    fn begin_again(&mut self) {
+        self.pending = Pending::default();
+        self.coordinator.release();
+        self.source.restart();
+    }
+
+    /// Waits as an error asks for, or gives it back.
+    async fn pause(&mut self, error: TenantError) -> Result<(), WorkerError> {
+        let tenant = self.tenant.clone();
+        self.tries += 1;
+        let pause = match error.setback() {
+            Setback::Stop => {
+                return Err(WorkerError::Tenant {
+                    tenant,
+                    source: Box::new(error),
+                });
+            }
+            Setback::Again => {
+                tracing::warn!(%error, "begins again from the tables");
+                Duration::from_millis(10) * self.tries.min(100)
+            }
+            Setback::Later => {
+                if self.until_caught_up && self.tries >= TRIES_BEFORE_THE_END {
+                    return Err(WorkerError::GaveUp {
+                        tenant,
+                        tries: self.tries,
+                        source: Box::new(error),
+                    });
+                }
+                tracing::error!(%error, "the lake does not answer as it should; nothing is lost, trying again");
+                self.meter.trouble(&error.to_string());
+                (Duration::from_millis(250) * 2_u32.saturating_pow(self.tries.min(10)))
+                    .min(LONGEST_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = self.shutdown.changed() => {}
+        }
+        Ok(())
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}

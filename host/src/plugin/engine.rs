@@ -1,0 +1,288 @@
+//! From the bytes of a component to one that is compiled, configured and known by what it says of
+//! itself. Whatever can't be right is refused here, before it meets a row.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::component::{self, InstancePre, Linker};
+use wasmtime::{Config, Engine};
+
+use super::bindings::exports::assay::rules as exports;
+use super::call::{Fault, Held, Session};
+use super::limits::Limits;
+use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Stack that a component may use, out of the caller's. Threads have 2 MiB unless told otherwise,
+/// so that the host's own frames never decide whether a component fits.
+const STACK: usize = 512 << 10;
+
+/// The package that components are written against, with its version.
+const PACKAGE: &str = "assay:rules/";
+const VERSION: &str = "@0.1.0";
+
+/// Compiles components. One for the process is enough.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Linker<Held>,
+}
+
+/// A component, compiled. Cheap to clone, and to be shared by whatever uses the same bytes.
+#[derive(Clone)]
+pub struct Component(Arc<Compiled>);
+
+pub(super) struct Compiled {
+    pub pre: InstancePre<Held>,
+    pub exports: Exports,
+    pub step: Step,
+    /// The engine's clock runs as long as somebody can still call.
+    _sandbox: Arc<Sandbox>,
+}
+
+/// Where a component's functions are.
+pub(super) enum Exports {
+    Cleanse(exports::cleansing::GuestIndices),
+    Validate(exports::validation::GuestIndices),
+    Enrich(exports::enrichment::GuestIndices),
+    Aggregate(exports::aggregation::GuestIndices),
+}
+
+/// A component with its params: ready to be called, from many threads at once.
+#[derive(Clone)]
+pub struct Configured {
+    pub description: Description,
+    pub(super) inner: Arc<Setup>,
+}
+
+/// What every call of a configured component begins with.
+pub(super) struct Setup {
+    pub component: Component,
+    pub params: String,
+    pub limits: Limits,
+}
+
+impl Sandbox {
+    /// # Errors
+    /// `Engine`: this machine can't run WebAssembly as the sandbox needs it.
+    pub fn new() -> Result<Arc<Self>, PluginError> {
+        let wrong = |error: wasmtime::Error| PluginError::Engine {
+            problem: format!("{error:#}"),
+        };
+        let engine = Engine::new(&config()).map_err(wrong)?;
+        let mut linker = Linker::new(&engine);
+        let mut host = linker
+            .instance(&format!("{PACKAGE}host{VERSION}"))
+            .map_err(wrong)?;
+        host.func_wrap("log", log::log).map_err(wrong)?;
+        tick(&engine)?;
+        Ok(Arc::new(Self { engine, linker }))
+    }
+
+    /// Compiles a component that is to do `step`.
+    ///
+    /// # Errors
+    /// What the bytes are instead of such a component.
+    pub fn compile(self: &Arc<Self>, wasm: &[u8], step: Step) -> Result<Component, PluginError> {
+        check_header(wasm)?;
+        let broken = |error: wasmtime::Error| PluginError::Broken {
+            problem: format!("{error:#}"),
+        };
+        let compiled = component::Component::from_binary(&self.engine, wasm).map_err(broken)?;
+        let shape = compiled.component_type();
+        check_exports(shape.exports(&self.engine).map(|(name, _)| name), step)?;
+        check_imports(shape.imports(&self.engine).map(|(name, _)| name))?;
+        let unlike = |error: wasmtime::Error| PluginError::Contract {
+            problem: format!("{error:#}"),
+        };
+        let pre = self.linker.instantiate_pre(&compiled).map_err(unlike)?;
+        let exports = Exports::find(&pre, step).map_err(unlike)?;
+        Ok(Component(Arc::new(Compiled {
+            pre,
+            exports,
+            step,
+            _sandbox: self.clone(),
+        })))
+    }
+}
+
+impl Component {
+    /// Configures a fresh instance with `params` (the text of a JSON object), and asks it what it
+    /// reads and makes.
+    ///
+    /// # Errors
+    /// What the component does not like about its params, or the host about its description.
+    pub fn configure(&self, params: &str, limits: &Limits) -> Result<Configured, PluginError> {
+        let setup = Setup {
+            component: self.clone(),
+            params: params.to_owned(),
+            limits: limits.clone(),
+        };
+        let mut session = Session::start(&setup, &limits.budget(0, 1), false)
+            .map_err(|fault| refused("configure", fault))?;
+        session
+            .configure(params)
+            .map_err(|fault| refused("configure", fault))?
+            .map_err(|problem| PluginError::Params {
+                problem: log::one_line(&problem, 1_024),
+            })?;
+        let description = session
+            .describe()
+            .map_err(|fault| refused("describe", fault))?;
+        Ok(Configured {
+            description: description?,
+            inner: Arc::new(setup),
+        })
+    }
+
+    pub fn step(&self) -> Step {
+        self.0.step
+    }
+
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.0
+    }
+}
+
+impl Configured {
+    pub fn step(&self) -> Step {
+        self.inner.component.step()
+    }
+
+    /// What it reads and makes, if it works row by row.
+    pub fn rows(&self) -> Option<&RowDescription> {
+        match &self.description {
+            Description::Rows(rows) => Some(rows),
+            Description::Groups(_) => None,
+        }
+    }
+
+    /// What it reads and makes, if it aggregates.
+    pub fn groups(&self) -> Option<&GroupDescription> {
+        match &self.description {
+            Description::Groups(groups) => Some(groups),
+            Description::Rows(_) => None,
+        }
+    }
+}
+
+impl Exports {
+    fn find(pre: &InstancePre<Held>, step: Step) -> wasmtime::Result<Self> {
+        Ok(match step {
+            Step::Cleanse => Self::Cleanse(exports::cleansing::GuestIndices::new(pre)?),
+            Step::Validate => Self::Validate(exports::validation::GuestIndices::new(pre)?),
+            Step::Enrich => Self::Enrich(exports::enrichment::GuestIndices::new(pre)?),
+            Step::Aggregate => Self::Aggregate(exports::aggregation::GuestIndices::new(pre)?),
+        })
+    }
+}
+
+/// Deterministic, and with everything off that rules have no use for. Threads, garbage collection
+/// and asynchronous components are not even compiled in.
+fn config() -> Config {
+    let mut config = Config::new();
+    config.consume_fuel(true);
+    config.epoch_interruption(true);
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    config.wasm_memory64(false);
+    config.wasm_component_model(true);
+    config.max_wasm_stack(STACK);
+    config.wasm_backtrace_max_frames(None);
+    config
+}
+
+/// Lets deadlines pass, until the engine is gone.
+fn tick(engine: &Engine) -> Result<(), PluginError> {
+    let engine = engine.weak();
+    let ticker = move || {
+        loop {
+            thread::sleep(TICK);
+            match engine.upgrade() {
+                Some(engine) => engine.increment_epoch(),
+                None => return,
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("assay-deadlines".into());
+    thread
+        .spawn(ticker)
+        .map(drop)
+        .map_err(|error| PluginError::Engine {
+            problem: format!("the thread for deadlines does not start: {error}"),
+        })
+}
+
+/// How many ticks `deadline` is.
+pub(super) fn ticks(deadline: Duration) -> u64 {
+    let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
+    // The first tick may come at once.
+    u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+fn refused(function: &'static str, fault: Fault) -> PluginError {
+    match fault {
+        Fault::Guest { cause, text } => PluginError::Failed {
+            function,
+            cause,
+            text,
+        },
+        Fault::Deadline(after) => PluginError::Deadline { function, after },
+        Fault::Contract(problem) => PluginError::Contract { problem },
+        Fault::Host(problem) => PluginError::Host { function, problem },
+    }
+}
+
+fn check_header(wasm: &[u8]) -> Result<(), PluginError> {
+    match wasm {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(PluginError::CoreModule),
+        [0, b'a', b's', b'm', ..] => Ok(()),
+        other => {
+            let begin: Vec<u8> = other.iter().take(8).copied().collect();
+            Err(PluginError::NotWasm {
+                begins: String::from_utf8_lossy(&begin).into_owned(),
+            })
+        }
+    }
+}
+
+fn check_exports<'a>(
+    names: impl Iterator<Item = &'a str>,
+    wanted: Step,
+) -> Result<(), PluginError> {
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    let interface = |step: Step| format!("{PACKAGE}{}{VERSION}", step.interface());
+    let has = |step: Step| names.contains(&interface(step));
+    if has(wanted) {
+        return Ok(());
+    }
+    if let Some(found) = Step::ALL.into_iter().find(|step| has(*step)) {
+        return Err(PluginError::OtherStep { found, wanted });
+    }
+    let ours = |name: &&String| name.starts_with(PACKAGE);
+    match names.iter().find(ours) {
+        Some(found) => Err(PluginError::OtherVersion {
+            found: found.clone(),
+            ours: interface(wanted),
+        }),
+        None => Err(PluginError::NoStep {
+            exports: names,
+            wanted,
+            interface: interface(wanted),
+        }),
+    }
+}
+
+fn check_imports<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), PluginError> {
+    let host = format!("{PACKAGE}host{VERSION}");
+    let types = format!("{PACKAGE}types{VERSION}");
+    match names.find(|name| *name != host && *name != types) {
+        None => Ok(()),
+        Some(name) => Err(PluginError::Import {
+            name: name.to_owned(),
+            offered: host,
+        }),
+    }
+}

@@ -1,0 +1,307 @@
+//! Kafka: a member of a consumer group whose progress is kept elsewhere.
+//!
+//! A thread of its own polls ([`reader`]); this side receives what it cut, and asks the cluster.
+//! The one thing to know: whatever a rebalance does, the reader sees only `Revoked` with all that
+//! it had, and `Assigned` with all that it has, so eager and cooperative groups look the same.
+
+mod flow;
+
+mod native;
+
+mod properties;
+
+mod reader;
+
+mod starts;
+
+mod topics;
+
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use self::native::{Client, list};
+use self::reader::{Command, Reader};
+use super::{Event, Source, SourceError};
+use crate::names::{Offset, Partition};
+
+pub use self::topics::NO_ID;
+
+pub(super) use self::native::log;
+pub(super) use self::properties::{plain as client_properties, refused as properties_refused};
+
+/// How many events may wait for the reader: with chunks of a few MiB, what memory bears, and enough
+/// that neither side waits for the other while a batch is committed.
+const WAITING: usize = 16;
+/// How long one request to the cluster may take before it counts as unanswered.
+const REQUEST: Duration = Duration::from_secs(5);
+/// How long [`Source::source_of`] tries: a broker that restarts is back within it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long [`Source::close`] waits for librdkafka, which hangs where brokers are away.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Which topics to read, and as whom.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// host:port, comma-separated.
+    pub brokers: String,
+    pub topics: Vec<String>,
+    /// The consumer group. Its members share the partitions.
+    pub group: String,
+    /// The name of this member (`group.instance.id`), by which it gets its partitions back at once
+    /// after a restart. No two living members may have the same.
+    pub instance: String,
+    /// Any of librdkafka's properties. An own `group.instance.id` wins over `instance`.
+    pub properties: BTreeMap<String, String>,
+    /// Say [`Event::CaughtUp`] when what was there at the start has been delivered.
+    pub until_caught_up: bool,
+}
+
+/// A member of a Kafka consumer group.
+pub struct KafkaSource {
+    client: Option<Arc<Client>>,
+    brokers: String,
+    events: mpsc::Receiver<Event>,
+    commands: std_mpsc::Sender<Command>,
+    finished: oneshot::Receiver<()>,
+}
+
+impl KafkaSource {
+    /// Starts to connect. What the cluster has to say comes as events.
+    ///
+    /// # Errors
+    /// Properties that can't be, or no thread to be had. The cluster is not asked yet.
+    pub fn new(options: KafkaOptions) -> Result<Self, SourceError> {
+        let config = properties::member(&options)?;
+        let client = Arc::new(Client::new(&config).map_err(properties::refused)?);
+        let (event_sender, events) = mpsc::channel(WAITING);
+        let (commands, command_receiver) = std_mpsc::channel();
+        let (finish, finished) = oneshot::channel();
+        let brokers = options.brokers.clone();
+        let reader = Reader::new(client.clone(), options, command_receiver, event_sender);
+        std::thread::Builder::new()
+            .name("kafka".to_owned())
+            .spawn(move || {
+                // The client is dropped with the reader, before the end is told.
+                reader.run();
+                let _ = finish.send(());
+            })
+            .map_err(SourceError::Thread)?;
+        Ok(Self {
+            client: Some(client),
+            brokers,
+            events,
+            commands,
+            finished,
+        })
+    }
+
+    fn command(&self, command: Command) {
+        // A thread that has ended needs no command.
+        let _ = self.commands.send(command);
+        if let Some(client) = &self.client {
+            client.wake();
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    async fn source_of(&mut self, topic: &str) -> Result<Arc<str>, SourceError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let client = self.client.clone();
+            let (brokers, name) = (self.brokers.clone(), topic.to_owned());
+            let asked = spawn_blocking(move || {
+                let client = client.as_ref()?;
+                let consumer = client.consumer().client();
+                Some(topics::describe(consumer, &brokers, &[&name], REQUEST))
+            });
+            let unanswered = |reason: String| SourceError::Unreachable {
+                brokers: self.brokers.clone(),
+                reason,
+            };
+            let answer = match asked.await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => Err(unanswered("the source is closed".to_owned())),
+                Err(error) => Err(unanswered(error.to_string())),
+            };
+            match answer {
+                Err(error) if error.is_transient() && Instant::now() < until => {
+                    tracing::warn!(topic, %error, "the topic's id could not be read again; trying on");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => return Err(error),
+                Ok(found) => {
+                    let found = found.into_iter().find(|found| found.topic == topic);
+                    return found.map(|found| found.id).ok_or_else(|| {
+                        unanswered(format!("the answer said nothing of topic {topic:?}"))
+                    });
+                }
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        self.command(Command::Restart);
+    }
+
+    async fn lag(&mut self, progress: &[(Partition, Offset)]) -> Vec<(Partition, Offset)> {
+        let Some(client) = &self.client else {
+            return Vec::new();
+        };
+        let known = progress.iter().filter_map(|(partition, at)| {
+            let end = client.known_end(&partition.topic, partition.number)?;
+            Some((partition.clone(), (end - at).max(0)))
+        });
+        known.collect()
+    }
+
+    async fn commit_for_monitors(&mut self, progress: &[(Partition, Offset)]) {
+        let Some(client) = &self.client else { return };
+        let places: Vec<_> = progress
+            .iter()
+            .map(|(partition, at)| ((partition.topic.to_string(), partition.number), *at))
+            .collect();
+        let list = list(places.iter().map(|(place, at)| (place, Some(*at))));
+        if let Err(error) = client.consumer().commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "could not tell lag monitors of the progress");
+        }
+    }
+
+    async fn close(mut self) {
+        self.command(Command::Close);
+        self.client = None;
+        // Nobody takes events any more, so the thread must not wait to put one.
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
+        if tokio::time::timeout(FAREWELL, &mut self.finished)
+            .await
+            .is_err()
+        {
+            tracing::warn!(brokers = %self.brokers, "Kafka did not let go in time; the group takes its partitions back by itself");
+        }
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        self.command(Command::Close);
+    }
+}
+
+/// How many partitions each of these topics has.
+///
+/// # Errors
+/// Properties that can't be, a topic that there is not, or a cluster that refuses or is away.
+pub async fn partitions_of(
+    brokers: &str,
+    topics: &[String],
+    properties: &BTreeMap<String, String>,
+) -> Result<Vec<(String, usize)>, SourceError> {
+    let (brokers, topics, properties) = (brokers.to_owned(), topics.to_vec(), properties.clone());
+    asked(move || {
+        let consumer = asker(&brokers, &properties)?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let found = topics::describe(consumer.client(), &brokers, &names, REQUEST)?;
+        Ok(found
+            .into_iter()
+            .map(|found| (found.topic, found.partitions))
+            .collect())
+    })
+    .await
+}
+
+/// The partitions that a topic has now, each with the first offset that is still there.
+///
+/// # Errors
+/// As [`partitions_of`].
+pub async fn beginnings(
+    brokers: &str,
+    topic: &str,
+    properties: &BTreeMap<String, String>,
+) -> Result<Vec<(Partition, Offset)>, SourceError> {
+    let found = bounds(brokers, topic, properties).await?;
+    Ok(found
+        .into_iter()
+        .map(|(partition, begin, _)| (partition, begin))
+        .collect())
+}
+
+/// The partitions that a topic has now, each with its first offset and the one after its last.
+///
+/// # Errors
+/// As [`partitions_of`].
+pub async fn bounds(
+    brokers: &str,
+    topic: &str,
+    properties: &BTreeMap<String, String>,
+) -> Result<Vec<(Partition, Offset, Offset)>, SourceError> {
+    let (brokers, topic, properties) = (brokers.to_owned(), topic.to_owned(), properties.clone());
+    asked(move || {
+        let consumer = asker(&brokers, &properties)?;
+        let described = topics::describe(consumer.client(), &brokers, &[&topic], REQUEST)?;
+        let mut found = Vec::new();
+        for described in described {
+            for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
+                let (begin, end) = starts::bounds(&consumer, &brokers, &topic, number)?;
+                let partition = Partition {
+                    topic: topic.as_str().into(),
+                    source: described.id.clone(),
+                    number,
+                };
+                found.push((partition, begin, end));
+            }
+        }
+        Ok(found)
+    })
+    .await
+}
+
+/// A client that asks, and is in no group.
+fn asker(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+) -> Result<BaseConsumer<native::Logged>, SourceError> {
+    let mut config = properties::plain(brokers, properties)?;
+    for grouped in [
+        "group.instance.id",
+        "group.protocol",
+        "group.remote.assignor",
+    ] {
+        config.remove(grouped);
+    }
+    config
+        .create_with_context(native::Logged)
+        .map_err(properties::refused)
+}
+
+async fn asked<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    match spawn_blocking(ask).await {
+        Ok(answer) => answer,
+        Err(error) => Err(SourceError::Thread(std::io::Error::other(error))),
+    }
+}
+
+/// A failed request about a topic, in our words.
+fn request_failed(error: &KafkaError, topic: &str, brokers: &str) -> SourceError {
+    match error.rdkafka_error_code() {
+        Some(code) => topics::failed(code, "", topic, brokers),
+        None => SourceError::Unreachable {
+            brokers: brokers.to_owned(),
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,183 @@
+//! What librdkafka is told: the operator's properties, our own where they must hold, and defaults.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use super::super::SourceError;
+use super::KafkaOptions;
+
+/// Properties that exactly-once stands on, with the reason that an operator who sets another value
+/// is told.
+const HELD: [(&str, &str, &str); 5] = [
+    (
+        "auto.offset.reset",
+        "error",
+        "an offset that is gone must stop the partition, not skip records",
+    ),
+    (
+        "enable.auto.commit",
+        "false",
+        "progress is kept in the tables",
+    ),
+    (
+        "enable.auto.offset.store",
+        "false",
+        "progress is kept in the tables",
+    ),
+    (
+        "enable.partition.eof",
+        "true",
+        "it tells when a partition is read to its end",
+    ),
+    (
+        "allow.auto.create.topics",
+        "false",
+        "a typo in `topics` must not make a topic",
+    ),
+];
+
+/// Properties that other settings of the TOML stand for, and those settings.
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("bootstrap.servers", "brokers"),
+    ("metadata.broker.list", "brokers"),
+    ("group.id", "group"),
+];
+
+/// What is set where the operator sets nothing.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("client.id", "assay"),
+    // A queue that was full is filled again at once, or the rate goes up and down like a saw.
+    ("fetch.queue.backoff.ms", "20"),
+    // What waits inside the client, in KiB: a second's worth at full speed.
+    ("queued.max.messages.kbytes", "32768"),
+    ("socket.keepalive.enable", "true"),
+    // How soon new partitions of a known topic are seen.
+    ("topic.metadata.refresh.interval.ms", "60000"),
+];
+
+/// A client's configuration without what only group members have.
+///
+/// # Errors
+/// `Property`: one that librdkafka does not know, or that must not be set here.
+pub fn plain(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+) -> Result<ClientConfig, SourceError> {
+    for (name, value) in properties {
+        let refused = |reason: String| SourceError::Property {
+            name: name.clone(),
+            value: value.clone(),
+            reason,
+        };
+        if let Some((_, setting)) = ELSEWHERE.iter().find(|(held, _)| held == name) {
+            return Err(refused(format!("set `{setting}` in [source] instead")));
+        }
+        let held = HELD
+            .iter()
+            .find(|(held, needed, _)| held == name && needed != value);
+        if let Some((_, needed, reason)) = held {
+            return Err(refused(format!(
+                "it must be {needed:?}: {reason}; remove the line"
+            )));
+        }
+    }
+    let mut config = ClientConfig::new();
+    for (name, value) in DEFAULTS {
+        config.set(name, value);
+    }
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", brokers);
+    check(&config)?;
+    Ok(config)
+}
+
+/// A group member's configuration.
+///
+/// # Errors
+/// As [`plain`].
+pub fn member(options: &KafkaOptions) -> Result<ClientConfig, SourceError> {
+    let mut config = plain(&options.brokers, &options.properties)?;
+    for (name, value, _) in HELD {
+        config.set(name, value);
+    }
+    config.set("group.id", &options.group);
+    if !options.properties.contains_key("group.instance.id") {
+        config.set("group.instance.id", &options.instance);
+    }
+    let protocol = options.properties.get("group.protocol").map(String::as_str);
+    let strategy = options
+        .properties
+        .contains_key("partition.assignment.strategy");
+    if protocol != Some("consumer") && !strategy {
+        // A host that comes or goes moves no more partitions than it must.
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    check(&config)?;
+    Ok(config)
+}
+
+fn check(config: &ClientConfig) -> Result<(), SourceError> {
+    config.create_native_config().map(drop).map_err(refused)
+}
+
+/// What librdkafka's refusal of a property, or of all together, means to us.
+pub fn refused(error: KafkaError) -> SourceError {
+    match error {
+        KafkaError::ClientConfig(_, reason, name, value) => SourceError::Property {
+            name,
+            value,
+            reason: reason.trim_end_matches('.').to_owned(),
+        },
+        other => SourceError::Properties {
+            reason: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(name: &str, value: &str) -> KafkaOptions {
+        KafkaOptions {
+            brokers: "localhost:9092".to_owned(),
+            topics: vec!["sales".to_owned()],
+            group: "assay".to_owned(),
+            instance: "one".to_owned(),
+            properties: [(name.to_owned(), value.to_owned())].into(),
+            until_caught_up: false,
+        }
+    }
+
+    #[test]
+    fn a_property_that_exactly_once_stands_on_cannot_be_changed() {
+        let error = member(&options("auto.offset.reset", "latest")).unwrap_err();
+        assert!(
+            error.to_string().contains("must stop the partition"),
+            "{error}"
+        );
+        assert!(member(&options("auto.offset.reset", "error")).is_ok());
+        let error = member(&options("group.id", "other")).unwrap_err();
+        assert!(error.to_string().contains("`group`"), "{error}");
+    }
+
+    #[test]
+    fn a_property_that_there_is_not_is_named() {
+        let error = member(&options("fetch.min.byte", "1")).unwrap_err();
+        assert!(error.to_string().contains("fetch.min.byte"), "{error}");
+        let error = member(&options("session.timeout.ms", "soon")).unwrap_err();
+        assert!(error.to_string().contains("session.timeout.ms"), "{error}");
+    }
+
+    #[test]
+    fn any_other_property_passes_through() {
+        let config = member(&options("group.instance.id", "till-7")).unwrap();
+        assert_eq!(config.get("group.instance.id"), Some("till-7"));
+        let config = member(&options("group.protocol", "consumer")).unwrap();
+        assert_eq!(config.get("partition.assignment.strategy"), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! Enriching: what a valid row means.
+
+use serde::de::DeserializeOwned;
+
+use crate::bindings::wire;
+use crate::row::{Reader, Row};
+use crate::rule::{self, Action, Refuse, RuleSet};
+use crate::written::Written;
+
+/// A component that adds fields to each row.
+///
+/// The type itself is the component's params, as the tenant's TOML gives them: derive
+/// `Deserialize`, with defaults and `deny_unknown_fields`, so that a typo is found.
+pub trait Enrich: DeserializeOwned + Send + Sync + 'static {
+    /// What is read of each row: a struct of [`row!`](crate::row!).
+    type Row<'a>: Row<'a>;
+    /// What each row is given: a struct of [`writes!`](crate::writes!).
+    type Written<'a>: Written<'a>;
+    /// The rules: an enum of [`rules!`](crate::rules!), or [`NoRules`](crate::NoRules).
+    type Rule: RuleSet;
+
+    /// Says what one valid row means. Each column of the answer is added to the row.
+    fn enrich<'a>(
+        &'a self,
+        row: &Self::Row<'a>,
+        refuse: &mut Refuse<Self::Rule>,
+    ) -> Self::Written<'a>;
+
+    /// Checks the params together, once.
+    ///
+    /// # Errors
+    /// Which param, what is wrong, and what would be right.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether a dimension is looked up under these params.
+    fn looks_up(&self, _dimension: &str) -> bool {
+        true
+    }
+
+    /// Whether a column is written under these params.
+    fn writes(&self, _column: &str) -> bool {
+        true
+    }
+
+    /// Another action than the rule's own, under these params.
+    fn action(&self, _rule: Self::Rule) -> Option<Action> {
+        None
+    }
+}
+
+/// What the component says of itself.
+pub fn describe<C: Enrich>(component: &C) -> wire::RowDescription {
+    let mut look_ups = C::Row::look_ups();
+    look_ups.retain(|look_up| component.looks_up(&look_up.dimension));
+    let mut writes = C::Written::fields();
+    writes.retain(|field| component.writes(&field.name));
+    wire::RowDescription {
+        reads: C::Row::reads(),
+        look_ups,
+        writes,
+        rules: rule::describe(|rule| component.action(rule)),
+    }
+}
+
+/// Enriches a batch.
+///
+/// # Errors
+/// The batch is not what the component asked for.
+pub fn batch<C: Enrich>(component: &C, batch: &wire::Batch) -> Result<wire::Judged, String> {
+    let looks_up = |dimension: &str| component.looks_up(dimension);
+    let columns = C::Row::open(&mut Reader::new(batch, &looks_up))?;
+    let mut builders = C::Written::start(&|column| component.writes(column));
+    let mut refuse = Refuse::new();
+    for row in 0..batch.rows as usize {
+        refuse.start(row);
+        let written = component.enrich(&C::Row::at(&columns, row), &mut refuse);
+        written.push(&mut builders);
+    }
+    Ok(wire::Judged {
+        columns: C::Written::finish(builders),
+        verdicts: refuse.into_verdicts(),
+    })
+}
+
+/// What one row is given, and the names of the rules that it breaks. For tests.
+pub fn one<'a, C: Enrich>(
+    component: &'a C,
+    row: &C::Row<'a>,
+) -> (C::Written<'a>, Vec<&'static str>) {
+    let mut refuse = Refuse::new();
+    let written = component.enrich(row, &mut refuse);
+    (written, rule::names::<C::Rule>(&refuse.into_verdicts()))
+}
+
+/// Exports an [`Enrich`] as the component's interface. Once a crate.
+#[macro_export]
+macro_rules! enricher {
+    ($Component:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::enricher::exports::assay::rules::enrichment;
+
+            static INSTANCE: $crate::export::Instance<$Component> =
+                $crate::export::Instance::new();
+
+            struct Guest;
+
+            impl enrichment::Guest for Guest {
+                fn configure(params: String) -> Result<(), String> {
+                    INSTANCE.configure(&params, <$Component as $crate::Enrich>::check)
+                }
+
+                fn describe() -> $crate::wire::RowDescription {
+                    $crate::enrich::describe(INSTANCE.get())
+                }
+
+                fn enrich(rows: $crate::wire::Batch) -> Result<$crate::wire::Judged, String> {
+                    $crate::enrich::batch(INSTANCE.get(), &rows)
+                }
+            }
+
+            $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
+        };
+    };
+}

@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::place::Place;
+
+/// Sales with everything that goes wrong in them, and the truth about them.
+fn generate(place: &Place, count: u32, seed: u64) {
+    let arguments = [
+        "generate",
+        "sales",
+        "--count",
+        &count.to_string(),
+        "--seed",
+        &seed.to_string(),
+        "--conflicts",
+        "0.002",
+        "--returns",
+        "0.02",
+        "--discounts",
+        "0.1",
+        "--ids",
+    ];
+    place.assay(&arguments).well();
+}
+
+fn check(place: &Place) {
+    let lake = place.lake();
+    let said = place.reader(
+        "check_expected.py",
+        &[lake.to_str().unwrap(), "retail", "sales/expected.json"],
+    );
+    assert!(said.contains("OK"), "{said}");
+}
+
+#[test]
+fn every_generated_sale_ends_where_it_should_and_gold_is_exact() {
+    let place = Place::new();
+    generate(&place, 50_000, 7);
+    let pipeline = place.retail_from_files(&place.path().join("sales/events"), &[]);
+    place.run_to_the_end(&pipeline);
+    check(&place);
+    // Nothing new came: running again changes nothing.
+    place.run_to_the_end(&pipeline);
+    check(&place);
+}
+
+#[test]
+fn killed_ten_times_at_random_the_tables_end_the_same() {
+    let place = Place::new();
+    generate(&place, 60_000, 11);
+    // Small batches, so that there is much to be killed in.
+    let small = "\n[batch]\nrows = 2000\nevery = \"50ms\"\n\n[event]";
+    let pipeline = place.retail_from_files(
+        &place.path().join("sales/events"),
+        &[
+            ("\n[event]", small),
+            ("every = \"5s\"", "every = \"200ms\""),
+        ],
+    );
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    for _ in 0..10 {
+        let mut host = place.start(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]);
+        std::thread::sleep(Duration::from_millis(u64::from(random.next_u32() % 1_200)));
+        host.kill().unwrap();
+        host.wait().unwrap();
+    }
+    place.run_to_the_end(&pipeline);
+    check(&place);
+}

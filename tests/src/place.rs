@@ -1,0 +1,188 @@
+//! A folder for one test: its lake, its events, its pipelines, and the `assay` command in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+pub struct Place {
+    folder: TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub good: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            good: output.status.success(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    /// What it said, where it went well.
+    pub fn well(self) -> String {
+        assert!(self.good, "failed\n{}\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// What it said on its way out, where it failed.
+    pub fn badly(self) -> String {
+        assert!(!self.good, "went well\n{}\n{}", self.out, self.err);
+        self.err
+    }
+}
+
+/// The checkout.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap().to_owned()
+}
+
+/// The command under test, as `make components` built it.
+fn assay() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let found = test
+        .ancestors()
+        .skip(2)
+        .map(|folder| folder.join("assay"))
+        .next()
+        .unwrap();
+    assert!(
+        found.is_file(),
+        "{}: say `make test`, which builds it",
+        found.display()
+    );
+    found
+}
+
+/// Python with the readers, as `make test` sets it up.
+fn python() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache =
+        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let python = cache.join("assay/readers/bin/python");
+    assert!(
+        python.exists(),
+        "{}: say `make test`, which sets it up",
+        python.display()
+    );
+    python
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn lake(&self) -> PathBuf {
+        self.path().join("lake")
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A pipeline of the repository with some of its text replaced, to be run from here.
+    pub fn pipeline(&self, name: &str, replace: &[(&str, &str)]) -> PathBuf {
+        let folder = repository().join("pipelines");
+        let mut text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
+        for (from, to) in replace {
+            assert!(text.contains(from), "{name}.toml has no {from:?}");
+            text = text.replace(from, to);
+        }
+        // Its paths are relative to its folder.
+        let plugins = repository().join("plugins");
+        let text = text.replace("\"../plugins", &format!("\"{}", plugins.display()));
+        let text = text.replace(
+            &format!("file = \"{name}/"),
+            &format!("file = \"{}/{name}/", folder.display()),
+        );
+        self.write(&format!("{name}.toml"), text)
+    }
+
+    /// The retail pipeline, reading files from `events`.
+    pub fn retail_from_files(&self, events: &Path, more: &[(&str, &str)]) -> PathBuf {
+        let text = std::fs::read_to_string(repository().join("pipelines/retail.toml")).unwrap();
+        let begin = text.find("[source]").unwrap();
+        let end = begin + text[begin..].find("\n[event]").unwrap();
+        let source = format!(
+            "[source]\nkind = \"file\"\npath = \"{}\"\n",
+            events.display()
+        );
+        let mut replace = vec![(&text[begin..end], source.as_str())];
+        replace.extend_from_slice(more);
+        self.pipeline("retail", &replace)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assay());
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("ASSAY_LAKE", self.lake())
+            .env_remove("ASSAY_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `assay` to its end.
+    pub fn assay(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Starts `assay` and leaves it running.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs a script of `tests/readers`.
+    pub fn reader(&self, script: &str, arguments: &[&str]) -> String {
+        let script = repository().join("tests/readers").join(script);
+        let output = Command::new(python())
+            .arg(script)
+            .args(arguments)
+            .current_dir(self.path())
+            .output()
+            .unwrap();
+        Said::from(output).well()
+    }
+
+    /// Rows of a table of the lake as JSON objects, read by Polars.
+    pub fn rows(&self, table: &str) -> Vec<serde_json::Value> {
+        let path = self.lake().join(table);
+        let text = self.reader("rows.py", &[path.to_str().unwrap()]);
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Runs a pipeline until everything is in gold, then has the books checked.
+    pub fn run_to_the_end(&self, pipeline: &Path) {
+        self.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
+            .well();
+        let books = self.assay(&["verify"]).well();
+        assert!(books.contains("the books balance"), "{books}");
+    }
+}
