@@ -2,7 +2,13 @@
 //! with readers that are not ours. One test binary.
 #![cfg(test)]
 
+mod kafka;
+
 mod place;
+
+/// What a member of a real Kafka's group sees: every message once, and a clear word when that
+/// can't be.
+mod kafka_source;
 
 /// From files to gold, once and again, and killed on the way.
 mod files;
