@@ -1,7 +1,5 @@
 //! Assay: from Kafka to bronze, silver and gold Delta Lake tables, through sandboxed rules.
 
-pub mod cli;
-
 pub mod names;
 
 pub mod schema;
