@@ -13,12 +13,18 @@ const MANIFEST: &str = "[workspace]\n[package]\nname = \"check-sales\"\nversion 
 fn a_folder_that_makes_no_component_is_named_with_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let error = build(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("Cargo.toml can't be read"), "{error}");
+    assert!(
+        error.to_string().contains("Cargo.toml can't be read"),
+        "{error}"
+    );
 
     let folder = plugin("[package]\nname = \"sdk\"\n");
     let error = build(folder.path()).unwrap_err();
     assert!(error.to_string().contains("cdylib"), "{error}");
-    assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+    assert!(
+        error.to_string().contains(folder.path().to_str().unwrap()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -73,5 +79,8 @@ fn what_does_not_compile_leaves_the_old_component() {
     let error = build(folder.path()).unwrap_err();
     assert!(matches!(error, BuildError::Cargo { .. }), "{error}");
     assert!(error.to_string().contains("check-sales"), "{error}");
-    assert_eq!(std::fs::read(folder.path().join("check-sales.wasm")).unwrap(), b"old");
+    assert_eq!(
+        std::fs::read(folder.path().join("check-sales.wasm")).unwrap(),
+        b"old"
+    );
 }
