@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 
-use serde::de::value::{MapAccessDeserializer, SeqDeserializer, StrDeserializer};
+use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess,
     Unexpected, Visitor,
@@ -208,6 +208,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
         self.deserialize_map(visitor)
     }
 
+    /// A name. Choices that carry something are no params: give what they carry a name of its own.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -218,10 +219,6 @@ impl<'de> Deserializer<'de> for Value<'de> {
             Value::Text(text) => {
                 let text: StrDeserializer<'_, BadParam> = text.as_ref().into_deserializer();
                 text.deserialize_enum(name, variants, visitor)
-            }
-            Value::Object(fields) => {
-                let fields = MapAccessDeserializer::new(Fields::new(fields));
-                fields.deserialize_enum(name, variants, visitor)
             }
             other => Err(Error::invalid_type(unexpected(&other), &visitor)),
         }
@@ -309,7 +306,7 @@ mod tests {
     #[serde(rename_all = "lowercase")]
     enum Mode {
         Warn,
-        Limit(i64),
+        Refuse,
     }
 
     #[test]
@@ -326,8 +323,8 @@ mod tests {
         assert_eq!(params.aliases["x y"], "z");
         assert_eq!(params.mode, Some(Mode::Warn));
         assert_eq!(read::<Params>("{}").unwrap(), Params::default());
-        let params: Params = read(r#"{ "share": null, "mode": { "limit": 3 } }"#).unwrap();
-        assert_eq!((params.share, params.mode), (None, Some(Mode::Limit(3))));
+        let params: Params = read(r#"{ "share": null, "mode": "refuse" }"#).unwrap();
+        assert_eq!((params.share, params.mode), (None, Some(Mode::Refuse)));
     }
 
     #[test]
@@ -375,7 +372,7 @@ mod tests {
             ),
             (
                 r#"{ "mode": "wran" }"#,
-                "params: mode: unknown variant `wran`, expected `warn` or `limit`",
+                "params: mode: unknown variant `wran`, expected `warn` or `refuse`",
             ),
             (r#"{ "on": true, "on": true }"#, "duplicate field `on`"),
             ("[]", "found a list"),
