@@ -4,6 +4,8 @@
 //! The one thing to know: whatever a rebalance does, the reader sees only `Revoked` with all that
 //! it had, and `Assigned` with all that it has, so eager and cooperative groups look the same.
 
+mod assignment;
+
 mod flow;
 
 mod native;

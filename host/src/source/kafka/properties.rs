@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use super::super::SourceError;
@@ -45,14 +46,15 @@ const ELSEWHERE: [(&str, &str); 3] = [
     ("group.id", "group"),
 ];
 
-/// What is set where the operator sets nothing.
-const DEFAULTS: [(&str, &str); 5] = [
-    ("client.id", "assay"),
+/// What is set for any client where the operator sets nothing.
+const DEFAULTS: [(&str, &str); 2] = [("client.id", "assay"), ("socket.keepalive.enable", "true")];
+
+/// What is set for a group member where the operator sets nothing.
+const MEMBER_DEFAULTS: [(&str, &str); 3] = [
     // A queue that was full is filled again at once, or the rate goes up and down like a saw.
     ("fetch.queue.backoff.ms", "20"),
     // What waits inside the client, in KiB: a second's worth at full speed.
     ("queued.max.messages.kbytes", "32768"),
-    ("socket.keepalive.enable", "true"),
     // How soon new partitions of a known topic are seen.
     ("topic.metadata.refresh.interval.ms", "60000"),
 ];
@@ -91,6 +93,13 @@ pub fn plain(
         config.set(name, value);
     }
     config.set("bootstrap.servers", brokers);
+    // What librdkafka says below this level goes nowhere; above it, our own log decides.
+    let debug = properties.contains_key("debug");
+    config.set_log_level(if debug {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    });
     check(&config)?;
     Ok(config)
 }
@@ -101,6 +110,11 @@ pub fn plain(
 /// As [`plain`].
 pub fn member(options: &KafkaOptions) -> Result<ClientConfig, SourceError> {
     let mut config = plain(&options.brokers, &options.properties)?;
+    for (name, value) in MEMBER_DEFAULTS {
+        if !options.properties.contains_key(name) {
+            config.set(name, value);
+        }
+    }
     for (name, value, _) in HELD {
         config.set(name, value);
     }
