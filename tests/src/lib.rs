@@ -10,6 +10,9 @@ mod place;
 /// can't be.
 mod kafka_source;
 
+/// From Kafka to gold: killed on the way, and with topics that are not what they were.
+mod kafka_road;
+
 /// From files to gold, once and again, and killed on the way.
 mod files;
 

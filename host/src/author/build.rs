@@ -61,7 +61,10 @@ pub enum BuildError {
     NoToolchain { reason: String },
 
     #[error("cargo could not build {packages}: {status}; what the compiler said stands above")]
-    Cargo { packages: String, status: ExitStatus },
+    Cargo {
+        packages: String,
+        status: ExitStatus,
+    },
 
     #[error("{package} was compiled, but is no component: {source}")]
     BadComponent {
@@ -96,16 +99,29 @@ pub fn build(plugin: &Path) -> Result<Built, BuildError> {
 /// What is missing on this machine, or wrong with the first plugin that could not be built. The
 /// components that stood on disk before are as they were.
 pub fn build_all(plugins: &[PathBuf]) -> Result<Vec<Built>, BuildError> {
-    let plugins: Vec<Plugin> = plugins.iter().map(|p| Plugin::read(p)).collect::<Result<_, _>>()?;
+    let plugins: Vec<Plugin> = plugins
+        .iter()
+        .map(|p| Plugin::read(p))
+        .collect::<Result<_, _>>()?;
     let mut workspaces: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for plugin in &plugins {
-        workspaces.entry(&plugin.workspace).or_default().insert(&plugin.package);
+        workspaces
+            .entry(&plugin.workspace)
+            .or_default()
+            .insert(&plugin.package);
     }
     for (workspace, packages) in workspaces {
         compile(workspace, &packages)?;
     }
-    let components: Vec<Vec<u8>> = plugins.iter().map(Plugin::component).collect::<Result<_, _>>()?;
-    plugins.iter().zip(components).map(|(plugin, component)| plugin.write(&component)).collect()
+    let components: Vec<Vec<u8>> = plugins
+        .iter()
+        .map(Plugin::component)
+        .collect::<Result<_, _>>()?;
+    plugins
+        .iter()
+        .zip(components)
+        .map(|(plugin, component)| plugin.write(&component))
+        .collect()
 }
 
 /// Every folder in `folder` that holds a plugin, sorted.
@@ -161,7 +177,10 @@ impl Manifest {
     }
 
     fn is_plugin(&self) -> bool {
-        self.lib.crate_type.iter().any(|crate_type| crate_type == "cdylib")
+        self.lib
+            .crate_type
+            .iter()
+            .any(|crate_type| crate_type == "cdylib")
     }
 }
 
@@ -186,7 +205,10 @@ impl Plugin {
         Ok(Self {
             folder: folder.to_owned(),
             workspace: workspace_of(folder)?,
-            library: manifest.lib.name.unwrap_or_else(|| package.replace('-', "_")),
+            library: manifest
+                .lib
+                .name
+                .unwrap_or_else(|| package.replace('-', "_")),
             package,
         })
     }
@@ -213,11 +235,12 @@ impl Plugin {
         let path = self.folder.join(format!("{}.wasm", self.package));
         let changed = std::fs::read(&path).map_or(true, |old| old != component);
         if changed {
-            self.replace(&path, component).map_err(|source| BuildError::File {
-                action: "write",
-                path: path.clone(),
-                source,
-            })?;
+            self.replace(&path, component)
+                .map_err(|source| BuildError::File {
+                    action: "write",
+                    path: path.clone(),
+                    source,
+                })?;
         }
         Ok(Built {
             path,
@@ -259,7 +282,9 @@ fn workspace_of(folder: &Path) -> Result<PathBuf, BuildError> {
             source,
         })?;
     if !found.status.success() {
-        return Err(no_plugin(String::from_utf8_lossy(&found.stderr).trim().to_owned()));
+        return Err(no_plugin(
+            String::from_utf8_lossy(&found.stderr).trim().to_owned(),
+        ));
     }
     let manifest = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
     match manifest.parent() {
@@ -279,12 +304,21 @@ fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .args([
+            "build",
+            "--profile",
+            PROFILE,
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
         .arg(target_folder(workspace))
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
     for setting in PROFILE_SETTINGS {
-        cargo.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
+        cargo
+            .arg("--config")
+            .arg(format!("profile.{PROFILE}.{setting}"));
     }
     for package in packages {
         cargo.args(["--package", package]);

@@ -28,7 +28,10 @@ pub enum BadComponent {
 /// What the component lacks, or has too much.
 pub(super) fn of_module(module: &[u8]) -> Result<Vec<u8>, BadComponent> {
     let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(module).map_err(bad_encoding)?;
+    encoder
+        .validate(true)
+        .module(module)
+        .map_err(bad_encoding)?;
     let component = encoder.encode().map_err(bad_encoding)?;
     check(&component)?;
     Ok(component)

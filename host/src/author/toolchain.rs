@@ -82,7 +82,9 @@ fn has_target(workspace: &Path) -> bool {
         .output();
     let Ok(found) = found else { return false };
     let folder = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
     found.status.success()
         && entries.flatten().any(|entry| {
             let name = entry.file_name();
@@ -125,13 +127,18 @@ fn debian() -> Result<(), String> {
             return Err(format!("Debian's {needed} is not installed"));
         }
     }
-    let sysroot = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output();
+    let sysroot = Command::new(DEBIAN_RUSTC)
+        .args(["--print", "sysroot"])
+        .output();
     let sysroot = sysroot.map_err(|error| format!("{DEBIAN_RUSTC}: {error}"))?;
     let source = Path::new(String::from_utf8_lossy(&sysroot.stdout).trim())
         .join("lib/rustlib/src/rust/library/std/Cargo.toml");
     match source.exists() {
         true => Ok(()),
-        false => Err(format!("Debian's rust-web-src is not installed: {} is missing", source.display())),
+        false => Err(format!(
+            "Debian's rust-web-src is not installed: {} is missing",
+            source.display()
+        )),
     }
 }
 
@@ -144,7 +151,10 @@ mod tests {
         let cargo = Toolchain::Debian.cargo();
         assert_eq!(cargo.get_program(), DEBIAN_CARGO);
         let rustc = cargo.get_envs().find(|(name, _)| *name == "RUSTC");
-        assert_eq!(rustc.and_then(|(_, path)| path), Some(DEBIAN_RUSTC.as_ref()));
+        assert_eq!(
+            rustc.and_then(|(_, path)| path),
+            Some(DEBIAN_RUSTC.as_ref())
+        );
         assert_eq!(Toolchain::OnPath.cargo().get_program(), "cargo");
         assert_eq!(Toolchain::OnPath.cargo().get_args().count(), 0);
     }

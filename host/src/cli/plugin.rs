@@ -34,7 +34,11 @@ enum Verb {
 /// What is missing on this machine, or wrong with a plugin.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let Verb::Build { folders } = args.verb;
-    let folders = if folders.is_empty() { default_folders()? } else { folders };
+    let folders = if folders.is_empty() {
+        default_folders()?
+    } else {
+        folders
+    };
     for built in build::build_all(&folders).context("build plugins")? {
         let kib = built.size.div_ceil(1024);
         let news = if built.changed { "" } else { ", unchanged" };

@@ -130,9 +130,10 @@ impl Clock {
         };
         let asked = (zone, moment.div_euclid(MICROS_A_QUARTER));
         if let Some((last, offset)) = self.last
-            && last == asked {
-                return moment.saturating_add(offset);
-            }
+            && last == asked
+        {
+            return moment.saturating_add(offset);
+        }
         let offset = *self.offsets.entry(asked).or_insert_with(|| {
             DateTime::from_timestamp_micros(moment).map_or(0, |utc| {
                 let offset = zone.offset_from_utc_datetime(&utc.naive_utc()).fix();

@@ -420,11 +420,12 @@ impl<'a> Binder<'a> {
             }
         }
         if let Some(column) = &look_up.as_of
-            && self.readable.get(column) != Some(&timestamp_type()) {
-                return Err(wrong(format!(
-                    "it looks dimension {name} up as of {column}, which is no timestamp column"
-                )));
-            }
+            && self.readable.get(column) != Some(&timestamp_type())
+        {
+            return Err(wrong(format!(
+                "it looks dimension {name} up as of {column}, which is no timestamp column"
+            )));
+        }
         let dimension = self.dimensions.get(name);
         for field in &look_up.fields {
             let held = dimension.and_then(|d| d.rows().column_by_name(&field.name));

@@ -153,9 +153,10 @@ impl Silver {
                     .and_then(|message| Some(offsets?.value(*message as usize)));
                 let line = candidates.line.get(row).copied();
                 if let (Some(offset), Some(line)) = (offset, line)
-                    && there.contains(&(offset, line)) {
-                        return Fate::First;
-                    }
+                    && there.contains(&(offset, line))
+                {
+                    return Fate::First;
+                }
                 let date = candidates.date.get(row).copied().unwrap_or_default();
                 let key = candidates.key.get(row).copied().unwrap_or_default();
                 let content = candidates.content.get(row).copied().unwrap_or_default();

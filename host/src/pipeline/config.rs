@@ -445,15 +445,16 @@ impl Config {
             ));
         }
         if let Some(from) = &event.zone_from
-            && !self.dimension.contains_key(&from.get_ref().dimension) {
-                return Err((
-                    from.span().start,
-                    format!(
-                        "zone_from names dimension {}, which there is not",
-                        from.get_ref().dimension
-                    ),
-                ));
-            }
+            && !self.dimension.contains_key(&from.get_ref().dimension)
+        {
+            return Err((
+                from.span().start,
+                format!(
+                    "zone_from names dimension {}, which there is not",
+                    from.get_ref().dimension
+                ),
+            ));
+        }
         Ok(())
     }
 }

@@ -73,9 +73,10 @@ pub async fn load_dimension(
     let mut plan = Plan::of(config, active(&registry))?;
     // Rules are the business of those who change rules: a dimension's load changes nothing else.
     if let Some(held) = active(&registry)
-        && held.dimensions.contains_key(name) {
-            plan.definition = held.clone();
-        }
+        && held.dimensions.contains_key(name)
+    {
+        plan.definition = held.clone();
+    }
     let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
         let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();
         return Err(StartError::NoDimension {
@@ -116,9 +117,10 @@ async fn activate(
     let tenant = &config.tenant;
     let before = active(registry).cloned();
     if before.as_ref() == Some(&plan.definition)
-        && let Some(number) = registry.active() {
-            return Ok(number);
-        }
+        && let Some(number) = registry.active()
+    {
+        return Ok(number);
+    }
     let mut blobs = plan.blobs.clone();
     for wanted in plan.definition.blobs() {
         if let std::collections::btree_map::Entry::Vacant(e) = blobs.entry(wanted) {

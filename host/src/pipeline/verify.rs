@@ -174,9 +174,10 @@ fn each_row(
             last = partition_at(rows, row);
         }
         if let Some(partition) = &last
-            && ends.get(partition).is_none_or(|end| offset < end) {
-                with(partition, *offset, row);
-            }
+            && ends.get(partition).is_none_or(|end| offset < end)
+        {
+            with(partition, *offset, row);
+        }
     }
 }
 

@@ -27,7 +27,10 @@ const TRIES_BEFORE_THE_END: u32 = 5;
 #[non_exhaustive]
 pub enum WorkerError {
     #[error("tenant {tenant}: {source}")]
-    Tenant { tenant: Tenant, source: Box<TenantError> },
+    Tenant {
+        tenant: Tenant,
+        source: Box<TenantError>,
+    },
     #[error("tenant {tenant}: {}{source}", .partition.as_ref().map(|p| format!("{p}: ")).unwrap_or_default())]
     Source {
         tenant: Tenant,

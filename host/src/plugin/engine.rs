@@ -200,13 +200,17 @@ fn config() -> Config {
 /// is run as it is found: the folder is this user's alone. Without one, everything is compiled anew.
 fn cache() -> Option<Cache> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
+    let folder = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)?;
     let folder = folder.join("assay").join("compiled");
-    let opened = private(&folder).map_err(wasmtime::Error::from).and_then(|()| {
-        let mut config = CacheConfig::new();
-        config.with_directory(&folder);
-        Cache::new(config)
-    });
+    let opened = private(&folder)
+        .map_err(wasmtime::Error::from)
+        .and_then(|()| {
+            let mut config = CacheConfig::new();
+            config.with_directory(&folder);
+            Cache::new(config)
+        });
     opened
         .inspect_err(|error| {
             let folder = folder.display();
@@ -224,7 +228,6 @@ fn private(folder: &Path) -> std::io::Result<()> {
         .create(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
-
 
 /// Lets deadlines pass, until the engine is gone.
 fn tick(engine: &Engine) -> Result<(), PluginError> {

@@ -1,0 +1,172 @@
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::kafka;
+use crate::place::Place;
+
+const PARTITIONS: i32 = 4;
+
+/// A topic of the shared broker with generated sales in it, and a pipeline that reads it.
+async fn sales(place: &Place, topic: &str, count: u32, seed: u64) -> std::path::PathBuf {
+    let broker = kafka::shared();
+    broker.create_topic(topic, PARTITIONS).await;
+    generate(place, topic, count, seed);
+    place.pipeline(
+        "retail",
+        &[
+            ("localhost:9092", &broker.brokers()),
+            (
+                "topics = [\"sales\"]",
+                &format!("topics = [\"{topic}\"]\ngroup = \"{topic}\""),
+            ),
+            (
+                "\n[event]",
+                "\n[batch]\nrows = 4000\nevery = \"100ms\"\n\n[event]",
+            ),
+            ("every = \"5s\"", "every = \"300ms\""),
+        ],
+    )
+}
+
+fn generate(place: &Place, topic: &str, count: u32, seed: u64) {
+    let (count, seed) = (count.to_string(), seed.to_string());
+    let brokers = kafka::shared().brokers();
+    let arguments = [
+        "generate",
+        "sales",
+        "--count",
+        &count,
+        "--seed",
+        &seed,
+        "--conflicts",
+        "0.002",
+        "--returns",
+        "0.02",
+        "--discounts",
+        "0.1",
+        "--kafka",
+        &brokers,
+        "--topic",
+        topic,
+    ];
+    place.assay(&arguments).well();
+}
+
+fn check(place: &Place) {
+    let lake = place.lake();
+    let arguments = [lake.to_str().unwrap(), "retail", "sales/expected.json"];
+    let said = place.reader("check_expected.py", &arguments);
+    assert!(said.contains("OK"), "{said}");
+}
+
+#[tokio::test]
+async fn killed_ten_times_at_random_the_tables_end_as_if_nothing_had_been() {
+    let place = Place::new();
+    let pipeline = sales(&place, "killed", 60_000, 5).await;
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    for _ in 0..10 {
+        let mut host = place.start(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]);
+        std::thread::sleep(Duration::from_millis(
+            300 + u64::from(random.next_u32() % 2_500),
+        ));
+        host.kill().unwrap();
+        host.wait().unwrap();
+    }
+    let began = Instant::now();
+    place.run_to_the_end(&pipeline);
+    check(&place);
+    // A member that is known again need not wait for its own session to end (45 s).
+    assert!(
+        began.elapsed() < Duration::from_secs(40),
+        "it did not rejoin at once"
+    );
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_again_stops_the_tenant_until_it_is_told_to_go_on() {
+    let place = Place::new();
+    let pipeline = sales(&place, "again", 2_000, 1).await;
+    place.run_to_the_end(&pipeline);
+    let before = place.rows("retail/bronze").len();
+    let broker = kafka::shared();
+    broker.delete_topic("again").await;
+    broker.create_topic("again", PARTITIONS).await;
+    generate(&place, "again", 3_000, 2);
+
+    let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
+    let said = place.assay(&run).badly();
+    assert!(said.contains("deleted and made again"), "{said}");
+    assert!(
+        said.contains("assay source new-generation retail again"),
+        "{said}"
+    );
+    assert_eq!(
+        place.rows("retail/bronze").len(),
+        before,
+        "it took something of the new topic"
+    );
+
+    let told = ["source", "new-generation", "retail", "again"];
+    let more = ["--pipeline", pipeline.to_str().unwrap()];
+    place.assay(&[&told[..], &more].concat()).well();
+    place.run_to_the_end(&pipeline);
+    assert_eq!(place.rows("retail/bronze").len(), before + 3_000);
+}
+
+#[tokio::test]
+async fn messages_that_expired_unread_stop_the_tenant_until_the_gap_is_accepted() {
+    let place = Place::new();
+    let pipeline = sales(&place, "expired", 2_000, 3).await;
+    place.run_to_the_end(&pipeline);
+    let taken = place.rows("retail/bronze").len();
+    let end = place
+        .rows("retail/bronze")
+        .iter()
+        .filter(|row| row["_partition"] == 0)
+        .map(|row| row["_offset"].as_i64().unwrap() + 1)
+        .max()
+        .unwrap();
+    generate(&place, "expired", 2_000, 4);
+    kafka::shared().delete_records("expired", 0, end + 10).await;
+
+    let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
+    let said = place.assay(&run).badly();
+    assert!(said.contains("expired"), "{said}");
+    assert!(said.contains("accept-gap"), "{said}");
+
+    let to = (end + 10).to_string();
+    place
+        .assay(&[
+            "source",
+            "accept-gap",
+            "retail",
+            "expired",
+            "0",
+            "--to",
+            &to,
+        ])
+        .well();
+    place.run_to_the_end(&pipeline);
+    assert_eq!(place.rows("retail/bronze").len(), taken + 2_000 - 10);
+}
+
+#[test]
+fn a_missing_topic_and_an_absent_broker_are_clear_errors() {
+    let place = Place::new();
+    let broker = kafka::shared().brokers();
+    let pipeline = place.pipeline(
+        "retail",
+        &[
+            ("localhost:9092", &broker),
+            ("topics = [\"sales\"]", "topics = [\"nowhere\"]"),
+        ],
+    );
+    let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
+    let said = place.assay(&run).badly();
+    assert!(said.contains("nowhere"), "{said}");
+    let pipeline = place.pipeline("retail", &[("localhost:9092", "127.0.0.1:1")]);
+    let said = place.assay(&["check", pipeline.to_str().unwrap()]);
+    assert!(!said.good && said.out.contains("127.0.0.1:1"), "{said:?}");
+}
