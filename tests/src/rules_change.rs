@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::place::{Place, repository};
 
-fn sale(id: u32, product: &str, quantity: i32) -> String {
+fn sale(id: u32, day: u32, quantity: i32) -> String {
     format!(
-        r#"{{"transaction_id":"T{id}","store_id":"S001","product_id":"{product}","customer_id":"C1","quantity":{quantity},"unit_price":2.50,"timestamp":"2025-03-01T10:00:00Z","payment_method":"card","channel":"pos","register_id":1}}"#
+        r#"{{"transaction_id":"T{id}","store_id":"S001","product_id":"P1","customer_id":"C1","quantity":{quantity},"unit_price":2.50,"timestamp":"2025-03-0{day}T10:00:00Z","payment_method":"card","channel":"pos","register_id":1}}"#
     ) + "\n"
 }
 
@@ -17,17 +17,11 @@ fn append(path: &PathBuf, text: &str) {
     std::fs::write(path, all).unwrap();
 }
 
-/// A torn entry where silver's next commit would be: bronze and quarantine commit, silver can't.
-fn tear_silver(place: &Place) -> PathBuf {
-    let log = place.lake().join("retail/silver/_delta_log");
-    let versions = std::fs::read_dir(&log).unwrap().filter_map(|entry| {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        name.strip_suffix(".json")?.parse::<u64>().ok()
-    });
-    let next = versions.max().unwrap() + 1;
-    let torn = log.join(format!("{next:020}.json"));
-    std::fs::write(&torn, "").unwrap();
-    torn
+/// A file where silver's next partition would be: bronze and quarantine commit, silver can't.
+fn block_silver(place: &Place) -> PathBuf {
+    let blocking = place.lake().join("retail/silver/sale_date=2025-03-02");
+    std::fs::write(&blocking, "in the way").unwrap();
+    blocking
 }
 
 fn by_id(rows: Vec<Value>) -> BTreeMap<String, Value> {
@@ -42,7 +36,7 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     let place = Place::new();
     let products = "product_id,product_name,category,list_price,cost\nP1,Tea,grocery,2.50,1.00\n";
     let products = place.write("products.csv", products);
-    let events = place.write("events/sales.ndjson", sale(1, "P1", 2));
+    let events = place.write("events/sales.ndjson", sale(1, 1, 2));
     let pipeline = place.retail_from_files(&events, &[]);
     place.run_to_the_end(&pipeline);
     let load = |file: &PathBuf| {
@@ -61,14 +55,14 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     load(&products);
 
     // The host dies between bronze and silver.
-    append(&events, &(sale(2, "P1", 2) + &sale(3, "P1", -2)));
-    let torn = tear_silver(&place);
+    append(&events, &(sale(2, 2, 2) + &sale(3, 2, -2)));
+    let blocking = block_silver(&place);
     let said = place
         .assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])
         .badly();
-    assert!(said.contains("torn"), "{said}");
+    assert!(said.contains("sale_date=2025-03-02"), "{said}");
     assert_eq!(place.rows("retail/bronze").len(), 3);
-    std::fs::remove_file(torn).unwrap();
+    std::fs::remove_file(blocking).unwrap();
 
     // The dimension and the rules change, then it comes back.
     let renamed =
@@ -81,7 +75,7 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     let text = std::fs::read_to_string(&pipeline).unwrap();
     let stricter = format!("{validate}\nparams = {{ max_quantity = 1 }}");
     std::fs::write(&pipeline, text.replace(&validate, &stricter)).unwrap();
-    append(&events, &(sale(4, "P1", 2) + &sale(5, "P1", 1)));
+    append(&events, &(sale(4, 2, 2) + &sale(5, 2, 1)));
     place.run_to_the_end(&pipeline);
 
     let silver = by_id(place.rows("retail/silver"));

@@ -16,8 +16,17 @@ use crate::names::Digest;
 /// The target of every component.
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The workspace's profile for components: small, and without unwinding.
+/// The profile for components: quick, small, and without unwinding, which a component can't do.
+/// Told to cargo on its command line, so that a plugin in another workspace is built alike.
 const PROFILE: &str = "component";
+const PROFILE_SETTINGS: [&str; 6] = [
+    "inherits='release'",
+    "codegen-units=1",
+    "lto=true",
+    "opt-level=3",
+    "panic='abort'",
+    "strip=true",
+];
 
 /// A component that stands on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +283,9 @@ fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError
         .arg(target_folder(workspace))
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
+    for setting in PROFILE_SETTINGS {
+        cargo.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
+    }
     for package in packages {
         cargo.args(["--package", package]);
     }

@@ -1,12 +1,13 @@
 //! From the bytes of a component to one that is compiled, configured and known by what it says of
 //! itself. Whatever can't be right is refused here, before it meets a row.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::{self, InstancePre, Linker};
-use wasmtime::{Config, Engine};
+use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
@@ -191,8 +192,39 @@ fn config() -> Config {
     config.wasm_component_model(true);
     config.max_wasm_stack(STACK);
     config.wasm_backtrace_max_frames(None);
+    config.cache(cache());
     config
 }
+
+/// Where compiled code is kept, so that a known component starts at once. It is native code, which
+/// is run as it is found: the folder is this user's alone. Without one, everything is compiled anew.
+fn cache() -> Option<Cache> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
+    let folder = folder.join("assay").join("compiled");
+    let opened = private(&folder).map_err(wasmtime::Error::from).and_then(|()| {
+        let mut config = CacheConfig::new();
+        config.with_directory(&folder);
+        Cache::new(config)
+    });
+    opened
+        .inspect_err(|error| {
+            let folder = folder.display();
+            tracing::warn!(%folder, %error, "compiled components can't be kept; each start compiles them");
+        })
+        .ok()
+}
+
+/// Makes a folder that only this user can look into and write to.
+fn private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
 
 /// Lets deadlines pass, until the engine is gone.
 fn tick(engine: &Engine) -> Result<(), PluginError> {

@@ -1,5 +1,6 @@
 //! What a day adds up to; and that it adds up to the same however its rows come.
 
+use assay_rules::wire::Batch;
 use assay_rules::{aggregate, testing};
 use serde_json::{Value, json};
 
@@ -56,7 +57,11 @@ fn a_day_of_returns_alone_has_no_first_sale_and_sums_of_nothing() {
 fn measures_come_in_the_order_that_gold_promises() {
     let description = aggregate::describe(&RULES);
     assert_eq!(description.keys, ["sale_date", "store_id"]);
-    let names: Vec<&str> = description.measures.iter().map(|field| field.name.as_str()).collect();
+    let names: Vec<&str> = description
+        .measures
+        .iter()
+        .map(|field| field.name.as_str())
+        .collect();
     let expected = "sales units gross_amount discount_amount net_amount margin_amount returns \
                     returns_amount transactions first_sale_at last_sale_at";
     assert_eq!(names.join(" "), expected);
@@ -66,7 +71,9 @@ fn measures_come_in_the_order_that_gold_promises() {
 fn some_day(seed: u64, lines: usize) -> Vec<Value> {
     let mut state = seed;
     let mut next = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let day = (0..lines).map(|_| {
@@ -103,28 +110,49 @@ fn merging_is_associative_and_commutative() {
     for seed in 0..50 {
         let parts = [3, 0, 7].map(|lines| some_day(seed * 31 + lines, lines as usize));
         let [a, b, c] = parts.map(|rows| testing::state_of(&RULES, &rows).unwrap());
-        let merge = |left, right| aggregate::merge(&RULES, left, right).unwrap();
-        let debug = |state| format!("{state:?}");
+        let merge = |left: &Batch, right: &Batch| aggregate::merge(&RULES, left, right).unwrap();
+        let debug = |state: Batch| format!("{state:?}");
         assert_eq!(debug(merge(&a, &c)), debug(merge(&c, &a)));
-        assert_eq!(debug(merge(&merge(&a, &b), &c)), debug(merge(&a, &merge(&b, &c))));
-        assert_eq!(debug(merge(&a, &b)), debug(a.clone()), "merging with nothing changes nothing");
+        assert_eq!(
+            debug(merge(&merge(&a, &b), &c)),
+            debug(merge(&a, &merge(&b, &c)))
+        );
+        assert_eq!(
+            debug(merge(&a, &b)),
+            debug(a.clone()),
+            "merging with nothing changes nothing"
+        );
     }
 }
 
 #[test]
 fn a_sum_past_64_bits_names_its_group_and_measure() {
     let most = "92233720368547758.07";
-    let rows = [line("T1", 1, most, false, 1), line("T2", 1, "0.01", false, 1)];
+    let rows = [
+        line("T1", 1, most, false, 1),
+        line("T2", 1, "0.01", false, 1),
+    ];
     let error = testing::state_of(&RULES, &rows).unwrap_err();
-    assert_eq!(error, "group 0: gross_amount: the sum is past what 64 bits can hold");
+    assert_eq!(
+        error,
+        "group 0: gross_amount: the sum is past what 64 bits can hold"
+    );
 
     let [a, b] = [&rows[..1], &rows[1..]].map(|rows| testing::state_of(&RULES, rows).unwrap());
-    assert!(aggregate::merge(&RULES, &a, &b).unwrap_err().starts_with("group 0: gross_amount"));
+    assert!(
+        aggregate::merge(&RULES, &a, &b)
+            .unwrap_err()
+            .starts_with("group 0: gross_amount")
+    );
 }
 
 #[test]
 fn rows_go_to_the_group_that_the_host_says() {
-    let rows = [line("A", 1, "1.00", false, 1), line("B", 1, "2.00", false, 2), line("C", 1, "4.00", false, 3)];
+    let rows = [
+        line("A", 1, "1.00", false, 1),
+        line("B", 1, "2.00", false, 2),
+        line("C", 1, "4.00", false, 3),
+    ];
     let description = aggregate::describe(&RULES);
     let text = serde_json::to_string(&rows).unwrap();
     let batch = testing::batch(&description.reads, &[], &text).unwrap();

@@ -106,10 +106,14 @@ impl Cleanse for CleanseSales {
             customer_id: self.id("customer_id", sale.customer_id, &rescued),
             quantity,
             unit_price: sale.unit_price.or_else(|| rescued.decimal("unit_price")),
-            discount_percent: sale.discount_percent.or_else(|| rescued.decimal("discount_percent")),
+            discount_percent: sale
+                .discount_percent
+                .or_else(|| rescued.decimal("discount_percent")),
             register_id: sale.register_id.or_else(|| rescued.integer("register_id")),
             line: sale.line.or_else(|| rescued.integer("line")),
-            payment_method: sale.payment_method.map(|method| self.payment_method(method)),
+            payment_method: sale
+                .payment_method
+                .map(|method| self.payment_method(method)),
             currency: sale.currency.map(|currency| upper(currency.trim())),
         }
     }
@@ -122,8 +126,13 @@ impl Cleanse for CleanseSales {
     fn check(&self) -> Result<(), String> {
         let known = |list: &str, names: &[String]| {
             let fields = assay_rules::cleanse::describe(&Self::all()).writes;
-            match names.iter().find(|name| fields.iter().all(|field| field.name != **name)) {
-                Some(name) => Err(format!("params: {list} lists {name:?}, which is not repaired here")),
+            match names
+                .iter()
+                .find(|name| fields.iter().all(|field| field.name != **name))
+            {
+                Some(name) => Err(format!(
+                    "params: {list} lists {name:?}, which is not repaired here"
+                )),
                 None => Ok(()),
             }
         };
@@ -135,13 +144,19 @@ impl Cleanse for CleanseSales {
 impl CleanseSales {
     /// Trimmed and in upper case. A blank id is none; an absent one may have come as a number.
     fn id<'a>(&self, name: &str, id: Option<&'a str>, rescued: &Rescued) -> Option<Cow<'a, str>> {
-        let Some(id) = id else { return rescued.id(name).map(Cow::Owned) };
+        let Some(id) = id else {
+            return rescued.id(name).map(Cow::Owned);
+        };
         let id = id.trim();
         if id.is_empty() {
             return None;
         }
         let keeps_case = self.keep_case.iter().any(|one| one == name);
-        Some(if keeps_case { Cow::Borrowed(id) } else { upper(id) })
+        Some(if keeps_case {
+            Cow::Borrowed(id)
+        } else {
+            upper(id)
+        })
     }
 
     fn store<'a>(&'a self, sale: &Sale<'a>, rescued: &Rescued) -> Option<Cow<'a, str>> {
@@ -194,7 +209,9 @@ fn upper(text: &str) -> Cow<'_, str> {
 }
 
 fn alias<'a>(aliases: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
-    let found = aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    let found = aliases
+        .iter()
+        .find(|(alias, _)| alias.eq_ignore_ascii_case(name));
     found.map(|(_, usual)| usual.as_str())
 }
 

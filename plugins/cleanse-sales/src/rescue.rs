@@ -18,7 +18,10 @@ impl<'a> Rescued<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&Value<'a>> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value)
     }
 
     /// A number, as it was written: as a number, or as text with spaces around it.
@@ -32,7 +35,10 @@ impl<'a> Rescued<'a> {
 
     /// A whole number: `"3"`, `" 3 "`, `3.0`; not `"3 pieces"`, not `3.5`.
     pub(crate) fn integer(&self, name: &str) -> Option<i64> {
-        self.number(name)?.parse::<Decimal<0>>().ok().map(Decimal::units)
+        self.number(name)?
+            .parse::<Decimal<0>>()
+            .ok()
+            .map(Decimal::units)
     }
 
     /// An amount that fits without rounding: `"12.50"`, `12.5`; not `12.505`, not `"€ 12"`.

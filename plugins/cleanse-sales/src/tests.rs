@@ -32,7 +32,11 @@ fn ids_are_trimmed_and_in_upper_case() {
 #[test]
 fn an_id_may_keep_its_case() {
     let rules = rules(r#"{ "keep_case": ["product_id"] }"#);
-    let sale = Sale { product_id: Some(" 85123a "), store_id: Some("s1"), ..Sale::default() };
+    let sale = Sale {
+        product_id: Some(" 85123a "),
+        store_id: Some("s1"),
+        ..Sale::default()
+    };
     let cleansed = one(&rules, &sale);
     assert_eq!(cleansed.product_id.as_deref(), Some("85123a"));
     assert_eq!(cleansed.store_id.as_deref(), Some("S1"));
@@ -41,7 +45,10 @@ fn an_id_may_keep_its_case() {
 #[test]
 fn an_absent_or_blank_id_is_no_id() {
     let rules = rules("{}");
-    let sale = Sale { transaction_id: Some("  "), ..Sale::default() };
+    let sale = Sale {
+        transaction_id: Some("  "),
+        ..Sale::default()
+    };
     let cleansed = one(&rules, &sale);
     assert_eq!(cleansed.transaction_id, None);
     assert_eq!(cleansed.store_id, None);
@@ -60,7 +67,10 @@ fn known_aliases_are_replaced() {
     let cleansed = one(&rules, &sale);
     assert_eq!(cleansed.store_id.as_deref(), Some("S001"));
     assert_eq!(cleansed.payment_method.as_deref(), Some("card"));
-    let sale = Sale { payment_method: Some("Cash"), ..Sale::default() };
+    let sale = Sale {
+        payment_method: Some("Cash"),
+        ..Sale::default()
+    };
     assert_eq!(one(&rules, &sale).payment_method.as_deref(), Some("cash"));
 }
 
@@ -80,9 +90,21 @@ fn a_number_that_came_as_text_is_read() {
 #[test]
 fn what_is_in_doubt_stays_absent() {
     let rules = rules("{}");
-    for quantity in ["\"3 pieces\"", "\"\"", "3.5", "\"1,000\"", "null", "true", "[3]", "1e2"] {
+    for quantity in [
+        "\"3 pieces\"",
+        "\"\"",
+        "3.5",
+        "\"1,000\"",
+        "null",
+        "true",
+        "[3]",
+        "1e2",
+    ] {
         let rescued = format!(r#"{{"quantity":{quantity},"unit_price":12.505}}"#);
-        let sale = Sale { rescued: Some(&rescued), ..Sale::default() };
+        let sale = Sale {
+            rescued: Some(&rescued),
+            ..Sale::default()
+        };
         let cleansed = one(&rules, &sale);
         assert_eq!(cleansed.quantity, None, "{quantity}");
         assert_eq!(cleansed.unit_price, None);
@@ -93,11 +115,16 @@ fn what_is_in_doubt_stays_absent() {
 fn an_id_that_came_as_a_number_is_read_with_every_digit() {
     let rules = rules(r#"{ "stores": { "7": "S007" } }"#);
     let sale = Sale {
-        rescued: Some(r#"{"transaction_id":123456789012345678901234567890,"store_id":7,"customer_id":1.5}"#),
+        rescued: Some(
+            r#"{"transaction_id":123456789012345678901234567890,"store_id":7,"customer_id":1.5}"#,
+        ),
         ..Sale::default()
     };
     let cleansed = one(&rules, &sale);
-    assert_eq!(cleansed.transaction_id.as_deref(), Some("123456789012345678901234567890"));
+    assert_eq!(
+        cleansed.transaction_id.as_deref(),
+        Some("123456789012345678901234567890")
+    );
     assert_eq!(cleansed.store_id.as_deref(), Some("S007"));
     assert_eq!(cleansed.customer_id, None);
 }
@@ -105,16 +132,35 @@ fn an_id_that_came_as_a_number_is_read_with_every_digit() {
 #[test]
 fn a_value_that_came_well_is_never_replaced_by_a_rescued_one() {
     let rules = rules("{}");
-    let sale = Sale { quantity: Some(1), rescued: Some(r#"{"quantity":"9"}"#), ..Sale::default() };
+    let sale = Sale {
+        quantity: Some(1),
+        rescued: Some(r#"{"quantity":"9"}"#),
+        ..Sale::default()
+    };
     assert_eq!(one(&rules, &sale).quantity, Some(1));
 }
 
 #[test]
 fn what_was_rescued_may_be_anything_at_all() {
     let rules = rules("{}");
-    for rescued in ["", "not json", "[]", "null", "{\"quantity\":", "{\"a\":{\"b\":[1,{}]}}"] {
-        let sale = Sale { rescued: Some(rescued), store_id: Some("s1"), ..Sale::default() };
-        assert_eq!(one(&rules, &sale).store_id.as_deref(), Some("S1"), "{rescued}");
+    for rescued in [
+        "",
+        "not json",
+        "[]",
+        "null",
+        "{\"quantity\":",
+        "{\"a\":{\"b\":[1,{}]}}",
+    ] {
+        let sale = Sale {
+            rescued: Some(rescued),
+            store_id: Some("s1"),
+            ..Sale::default()
+        };
+        assert_eq!(
+            one(&rules, &sale).store_id.as_deref(),
+            Some("S1"),
+            "{rescued}"
+        );
     }
 }
 
@@ -122,7 +168,11 @@ fn what_was_rescued_may_be_anything_at_all() {
 fn a_prefix_and_a_quantity_below_zero_make_a_return() {
     let rules = rules(r#"{ "return_prefix": "C" }"#);
     let of = |id, quantity| {
-        let sale = Sale { transaction_id: Some(id), quantity: Some(quantity), ..Sale::default() };
+        let sale = Sale {
+            transaction_id: Some(id),
+            quantity: Some(quantity),
+            ..Sale::default()
+        };
         one(&rules, &sale).kind.is_some_and(|kind| kind == "return")
     };
     assert!(of("C536379", -1));
@@ -134,9 +184,16 @@ fn a_prefix_and_a_quantity_below_zero_make_a_return() {
 #[test]
 fn only_the_listed_fields_are_written() {
     let names = |params| -> Vec<String> {
-        cleanse::describe(&rules(params)).writes.into_iter().map(|field| field.name).collect()
+        cleanse::describe(&rules(params))
+            .writes
+            .into_iter()
+            .map(|field| field.name)
+            .collect()
     };
-    assert_eq!(names(r#"{ "fields": ["line", "quantity"] }"#), ["quantity", "line"]);
+    assert_eq!(
+        names(r#"{ "fields": ["line", "quantity"] }"#),
+        ["quantity", "line"]
+    );
     assert_eq!(names(r#"{ "fields": [], "return_prefix": "C" }"#), ["type"]);
     assert!(names("{}").iter().all(|name| name != "currency"));
 }

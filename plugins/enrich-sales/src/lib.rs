@@ -125,7 +125,10 @@ impl Enrich for EnrichSales {
         let product = sale.product.clone().unwrap_or_default();
         let store = sale.store.clone().unwrap_or_default();
         let amounts = Amounts::of(sale, product.cost).unwrap_or_else(|| {
-            refuse.because(Rule::amount_too_large, "quantity times price is past 64 bits of cents");
+            refuse.because(
+                Rule::amount_too_large,
+                "quantity times price is past 64 bits of cents",
+            );
             Amounts::default()
         });
         Meaning {
@@ -139,7 +142,10 @@ impl Enrich for EnrichSales {
             discount_amount: amounts.discount,
             net_amount: amounts.net,
             margin_amount: amounts.margin,
-            is_return: Some(sale.kind.is_some_and(|kind| kind.eq_ignore_ascii_case("return"))),
+            is_return: Some(
+                sale.kind
+                    .is_some_and(|kind| kind.eq_ignore_ascii_case("return")),
+            ),
         }
     }
 

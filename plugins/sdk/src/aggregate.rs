@@ -115,7 +115,10 @@ pub fn merge<A: Aggregate>(
     right: &wire::Batch,
 ) -> Result<wire::Batch, String> {
     if left.rows != right.rows {
-        return Err(format!("{} groups are to be merged with {}", left.rows, right.rows));
+        return Err(format!(
+            "{} groups are to be merged with {}",
+            left.rows, right.rows
+        ));
     }
     let left_columns = A::State::open(&mut Reader::new(left, &|_| false))?;
     let right_columns = A::State::open(&mut Reader::new(right, &|_| false))?;
@@ -264,8 +267,7 @@ macro_rules! aggregator {
             use $crate::bindings::aggregator::exports::assay::rules::aggregation;
             use $crate::wire::{Batch, GroupDescription};
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -291,7 +293,7 @@ macro_rules! aggregator {
                 }
             }
 
-            $crate::bindings::aggregator::export!(Guest with_types_in $crate::bindings::aggregator);
+    $crate::bindings::aggregator::export!(Guest with_types_in $crate::bindings::aggregator);
         };
     };
 }

@@ -103,8 +103,7 @@ macro_rules! cleanser {
         const _: () = {
             use $crate::bindings::cleanser::exports::assay::rules::cleansing;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -122,7 +121,7 @@ macro_rules! cleanser {
                 }
             }
 
-            $crate::bindings::cleanser::export!(Guest with_types_in $crate::bindings::cleanser);
+    $crate::bindings::cleanser::export!(Guest with_types_in $crate::bindings::cleanser);
         };
     };
 }

@@ -114,7 +114,10 @@ impl<'a, K: Kind> Slot<'a, K> {
     pub fn open(column: &'a wire::Column, rows: usize, name: &str) -> Result<Self, String> {
         let (values, found) = K::open(&column.values).ok_or_else(|| {
             let wanted = K::wire();
-            format!("column {name} holds {}, not {wanted:?}", kind_of(&column.values))
+            format!(
+                "column {name} holds {}, not {wanted:?}",
+                kind_of(&column.values)
+            )
         })?;
         let valid = column.valid.as_deref();
         if found != rows || valid.is_some_and(|bits| bits.len() < rows.div_ceil(8)) {
@@ -126,7 +129,9 @@ impl<'a, K: Kind> Slot<'a, K> {
     /// The value of a row, if it has one.
     pub fn get(&self, row: usize) -> Option<K::Value<'a>> {
         if let Some(bits) = self.valid
-            && bits.get(row / 8).is_none_or(|byte| byte >> (row % 8) & 1 == 0)
+            && bits
+                .get(row / 8)
+                .is_none_or(|byte| byte >> (row % 8) & 1 == 0)
         {
             return None;
         }
@@ -198,10 +203,36 @@ macro_rules! plain_kind {
     };
 }
 
-plain_kind!(Boolean, bool, u8, Booleans, Boolean, |byte| byte != 0, u8::from);
-plain_kind!(Integer, i64, i64, Integers, Integer, |number| number, |number| number);
-plain_kind!(Float, f64, f64, Floats, Float, |number| number, |number| number);
-plain_kind!(Timestamp, Self, i64, Timestamps, Timestamp, Self::of_micros, Self::micros);
+plain_kind!(
+    Boolean,
+    bool,
+    u8,
+    Booleans,
+    Boolean,
+    |byte| byte != 0,
+    u8::from
+);
+plain_kind!(
+    Integer,
+    i64,
+    i64,
+    Integers,
+    Integer,
+    |number| number,
+    |number| number
+);
+plain_kind!(Float, f64, f64, Floats, Float, |number| number, |number| {
+    number
+});
+plain_kind!(
+    Timestamp,
+    Self,
+    i64,
+    Timestamps,
+    Timestamp,
+    Self::of_micros,
+    Self::micros
+);
 plain_kind!(Date, Self, i32, Dates, Date, Self::of_days, Self::days);
 
 impl<const SCALE: u8> Kind for Decimal<SCALE> {
@@ -235,7 +266,9 @@ impl<const SCALE: u8> Kind for Decimal<SCALE> {
     where
         'a: 'a,
     {
-        builder.values.push(value.map(Self::units).unwrap_or_default());
+        builder
+            .values
+            .push(value.map(Self::units).unwrap_or_default());
     }
 
     fn close(units: Vec<i64>) -> wire::Values {
@@ -256,7 +289,8 @@ pub struct Gathered {
 impl Gathered {
     fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
     fn close(mut self) -> wire::Text {
@@ -308,7 +342,9 @@ impl Kind for Text {
     where
         'a: 'a,
     {
-        builder.values.push(value.as_deref().unwrap_or_default().as_bytes());
+        builder
+            .values
+            .push(value.as_deref().unwrap_or_default().as_bytes());
     }
 
     fn close(values: Gathered) -> wire::Values {

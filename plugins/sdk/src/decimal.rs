@@ -89,14 +89,22 @@ impl<const SCALE: u8> Decimal<SCALE> {
 /// `value / divisor`, rounded half away from zero. `None` where 64 bits are too few for a step.
 fn rounded_quickly(value: i64, divisor: i64) -> Option<i64> {
     let half = divisor / 2;
-    let moved = if value < 0 { value.checked_sub(half) } else { value.checked_add(half) };
+    let moved = if value < 0 {
+        value.checked_sub(half)
+    } else {
+        value.checked_add(half)
+    };
     moved?.checked_div(divisor)
 }
 
 /// `value / divisor`, rounded half away from zero. `None` where the answer needs over 64 bits.
 fn rounded(value: i128, divisor: i128) -> Option<i64> {
     let half = divisor / 2;
-    let moved = if value < 0 { value.checked_sub(half) } else { value.checked_add(half) };
+    let moved = if value < 0 {
+        value.checked_sub(half)
+    } else {
+        value.checked_add(half)
+    };
     i64::try_from(moved?.checked_div(divisor)?).ok()
 }
 
@@ -109,7 +117,13 @@ impl<const SCALE: u8> fmt::Display for Decimal<SCALE> {
         match 10_u64.checked_pow(u32::from(SCALE)) {
             Some(1) => write!(f, "{units}"),
             Some(one) => {
-                write!(f, "{}.{:0>width$}", units / one, units % one, width = usize::from(SCALE))
+                write!(
+                    f,
+                    "{}.{:0>width$}",
+                    units / one,
+                    units % one,
+                    width = usize::from(SCALE)
+                )
             }
             // A scale past what 64 bits can hold: all digits are decimals.
             None => write!(f, "0.{units:0>width$}", width = usize::from(SCALE)),
@@ -127,7 +141,10 @@ pub struct BadDecimal {
 impl fmt::Display for BadDecimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, scale } = self;
-        write!(f, "{text:?} is no decimal number with at most {scale} digits after the point")
+        write!(
+            f,
+            "{text:?} is no decimal number with at most {scale} digits after the point"
+        )
     }
 }
 
@@ -138,10 +155,12 @@ impl<const SCALE: u8> FromStr for Decimal<SCALE> {
 
     /// Reads `-12.5`. Digits past the scale must be zeros: reading never rounds.
     fn from_str(text: &str) -> Result<Self, BadDecimal> {
-        parse_units(text, SCALE).map(Self::of_units).ok_or_else(|| BadDecimal {
-            text: text.to_owned(),
-            scale: SCALE,
-        })
+        parse_units(text, SCALE)
+            .map(Self::of_units)
+            .ok_or_else(|| BadDecimal {
+                text: text.to_owned(),
+                scale: SCALE,
+            })
     }
 }
 
@@ -167,7 +186,11 @@ pub(crate) fn parse_units(text: &str, scale: u8) -> Option<i64> {
         units = units.checked_mul(10)?.checked_sub(digit)?;
     }
     units = units.checked_mul(10_i64.checked_pow(u32::try_from(missing).ok()?)?)?;
-    if negative { Some(units) } else { units.checked_neg() }
+    if negative {
+        Some(units)
+    } else {
+        units.checked_neg()
+    }
 }
 
 /// In params: a number, or a text such as `"0.10"`; exact either way.
@@ -201,19 +224,41 @@ mod tests {
 
     #[test]
     fn a_text_is_read_to_the_unit_and_written_back() {
-        for text in ["0.00", "2.50", "-0.01", "92233720368547758.07", "-92233720368547758.08"] {
+        for text in [
+            "0.00",
+            "2.50",
+            "-0.01",
+            "92233720368547758.07",
+            "-92233720368547758.08",
+        ] {
             assert_eq!(money(text).to_string(), text);
         }
         assert_eq!(money("12").units(), 1200);
         assert_eq!(money("12.5000").units(), 1250);
         assert_eq!(money("-7.3").units(), -730);
         assert_eq!("12".parse::<Decimal<0>>().unwrap().to_string(), "12");
-        assert_eq!("0.0000".parse::<Decimal<4>>().unwrap().to_string(), "0.0000");
+        assert_eq!(
+            "0.0000".parse::<Decimal<4>>().unwrap().to_string(),
+            "0.0000"
+        );
     }
 
     #[test]
     fn what_is_no_decimal_of_the_scale_is_refused_not_rounded() {
-        let bad = ["", "-", ".", ".5", "5.", "1e3", "1,5", " 1", "+1", "0.001", "--1", "92233720368547758.08"];
+        let bad = [
+            "",
+            "-",
+            ".",
+            ".5",
+            "5.",
+            "1e3",
+            "1,5",
+            " 1",
+            "+1",
+            "0.001",
+            "--1",
+            "92233720368547758.08",
+        ];
         for text in bad {
             assert!(text.parse::<Decimal<2>>().is_err(), "{text:?}");
         }
@@ -222,26 +267,47 @@ mod tests {
     #[test]
     fn a_half_is_rounded_away_from_zero() {
         let ten = Decimal::<0>::of_units(10);
-        for (amount, expected) in
-            [("0.25", "0.03"), ("-0.25", "-0.03"), ("0.24", "0.02"), ("-0.24", "-0.02"), ("0.00", "0.00")]
-        {
-            assert_eq!(money(amount).percent(ten), Some(money(expected)), "{amount}");
+        for (amount, expected) in [
+            ("0.25", "0.03"),
+            ("-0.25", "-0.03"),
+            ("0.24", "0.02"),
+            ("-0.24", "-0.02"),
+            ("0.00", "0.00"),
+        ] {
+            assert_eq!(
+                money(amount).percent(ten),
+                Some(money(expected)),
+                "{amount}"
+            );
         }
-        assert_eq!("2.5".parse::<Decimal<1>>().unwrap().rescale::<0>(), Some(Decimal::of_units(3)));
-        assert_eq!("-2.5".parse::<Decimal<1>>().unwrap().rescale::<0>(), Some(Decimal::of_units(-3)));
-        assert_eq!("2.4".parse::<Decimal<1>>().unwrap().rescale::<3>(), Some(Decimal::of_units(2400)));
+        assert_eq!(
+            "2.5".parse::<Decimal<1>>().unwrap().rescale::<0>(),
+            Some(Decimal::of_units(3))
+        );
+        assert_eq!(
+            "-2.5".parse::<Decimal<1>>().unwrap().rescale::<0>(),
+            Some(Decimal::of_units(-3))
+        );
+        assert_eq!(
+            "2.4".parse::<Decimal<1>>().unwrap().rescale::<3>(),
+            Some(Decimal::of_units(2400))
+        );
     }
 
     #[test]
     fn the_quick_way_and_the_wide_way_agree() {
         let mut seed = 7_u64;
         for _ in 0..20_000 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let amount = (seed >> 20) as i64 % 1_000_000_007 - 500_000_000;
             let rate = (seed >> 7) as i64 % 20_001 - 10_000;
             let wide = rounded(i128::from(amount) * i128::from(rate), 10_000);
             assert_eq!(
-                Decimal::<2>::of_units(amount).percent(Decimal::<2>::of_units(rate)).map(Decimal::units),
+                Decimal::<2>::of_units(amount)
+                    .percent(Decimal::<2>::of_units(rate))
+                    .map(Decimal::units),
                 wide
             );
         }
@@ -252,14 +318,20 @@ mod tests {
         let most = Decimal::<2>::of_units(i64::MAX);
         assert_eq!(most.percent(Decimal::<2>::of_units(10_000)), Some(most));
         assert_eq!(most.percent(Decimal::<2>::of_units(10_001)), None);
-        assert_eq!(Decimal::<2>::of_units(i64::MIN).percent(Decimal::<0>::of_units(100)), Some(Decimal::of_units(i64::MIN)));
+        assert_eq!(
+            Decimal::<2>::of_units(i64::MIN).percent(Decimal::<0>::of_units(100)),
+            Some(Decimal::of_units(i64::MIN))
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_none() {
         let most = Decimal::<2>::of_units(i64::MAX);
         assert_eq!(most.plus(Decimal::of_units(1)), None);
-        assert_eq!(Decimal::<2>::of_units(i64::MIN).minus(Decimal::of_units(1)), None);
+        assert_eq!(
+            Decimal::<2>::of_units(i64::MIN).minus(Decimal::of_units(1)),
+            None
+        );
         assert_eq!(most.times(2), None);
         assert_eq!(most.rescale::<3>(), None);
     }

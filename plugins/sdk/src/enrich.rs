@@ -102,8 +102,7 @@ macro_rules! enricher {
         const _: () = {
             use $crate::bindings::enricher::exports::assay::rules::enrichment;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -121,7 +120,7 @@ macro_rules! enricher {
                 }
             }
 
-            $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
+    $crate::bindings::enricher::export!(Guest with_types_in $crate::bindings::enricher);
         };
     };
 }

@@ -11,7 +11,10 @@ pub struct Instance<T>(OnceLock<T>);
 
 impl<T: DeserializeOwned> Instance<T> {
     /// Not configured yet.
-    #[expect(clippy::new_without_default, reason = "it stands in a static, which needs a const")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "it stands in a static, which needs a const"
+    )]
     pub const fn new() -> Self {
         Self(OnceLock::new())
     }
@@ -30,14 +33,19 @@ impl<T: DeserializeOwned> Instance<T> {
         }));
         let component = crate::params::read(params)?;
         check(&component)?;
-        self.0.set(component).map_err(|_| "configured twice".to_owned())
+        self.0
+            .set(component)
+            .map_err(|_| "configured twice".to_owned())
     }
 
     /// What `configure` made.
     ///
     /// # Panics
     /// Where the host did not call `configure` first, which the contract promises.
-    #[expect(clippy::panic, reason = "there is no other way to say so from describe()")]
+    #[expect(
+        clippy::panic,
+        reason = "there is no other way to say so from describe()"
+    )]
     pub fn get(&self) -> &T {
         match self.0.get() {
             Some(component) => component,

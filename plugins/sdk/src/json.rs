@@ -158,7 +158,11 @@ impl<'a> Parser<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == from { Err(self.bad("a digit was expected")) } else { Ok(()) }
+        if self.at == from {
+            Err(self.bad("a digit was expected"))
+        } else {
+            Ok(())
+        }
     }
 
     fn number(&mut self) -> Result<Value<'a>, BadJson> {
@@ -247,6 +251,7 @@ impl<'a> Parser<'a> {
 
     fn hexadecimal(&mut self) -> Result<u32, BadJson> {
         let digits = self.text.get(self.at + 1..self.at + 5);
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         match digits.map(|digits| u32::from_str_radix(digits, 16)) {
             Some(Ok(code)) if self.peek() == Some(b'u') => {
                 self.at += 5;
@@ -282,9 +287,10 @@ mod tests {
             Value::Number(number) => serde_json::from_str(number).unwrap(),
             Value::Text(text) => text.as_ref().into(),
             Value::Array(values) => values.iter().map(plain).collect(),
-            Value::Object(fields) => {
-                fields.iter().map(|(name, value)| (name.to_string(), plain(value))).collect()
-            }
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| (name.to_string(), plain(value)))
+                .collect(),
         }
     }
 
@@ -298,12 +304,35 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused_as_others_refuse_it() {
         for text in [
-            "", " ", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "01", "1.", ".5", "+1", "1e", "-", "nul",
-            "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800x\"", "\"\n\"", "1 2", "{a:1}", "'a'",
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "-",
+            "nul",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\ud800\"",
+            "\"\\ud800x\"",
+            "\"\n\"",
+            "1 2",
+            "{a:1}",
+            "'a'",
             "\"\\u+123\"",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
-            assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text:?}");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(text).is_err(),
+                "{text:?}"
+            );
         }
     }
 

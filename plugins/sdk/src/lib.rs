@@ -119,7 +119,7 @@ pub mod prelude {
     pub use crate::{
         Action, Aggregate, Binary, Boolean, Cleanse, Count, Date, Decimal, Distinct, Earliest,
         Enrich, Float, Integer, Latest, NoRules, Refuse, RuleSet as _, Sum, SumIfAny, Text,
-        Timestamp, Validate, aggregator, cleanser, enricher, look_up, row, rules, state,
-        validator, writes,
+        Timestamp, Validate, aggregator, cleanser, enricher, look_up, row, rules, state, validator,
+        writes,
     };
 }

@@ -74,7 +74,9 @@ impl<'a, 'w> Reader<'a, 'w> {
     /// # Errors
     /// As of [`Reader::next`].
     pub fn look_up<L: LookUp<'a>>(&mut self) -> Result<Option<L::Columns>, String> {
-        (self.looks_up)(L::DIMENSION).then(|| L::open(self)).transpose()
+        (self.looks_up)(L::DIMENSION)
+            .then(|| L::open(self))
+            .transpose()
     }
 
     /// The column that says for which rows a look-up found something.

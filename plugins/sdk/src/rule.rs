@@ -17,7 +17,9 @@ pub trait RuleSet: Copy + 'static {
 
     /// The rule's name.
     fn name(self) -> &'static str {
-        Self::ALL.get(usize::from(self.index())).map_or("", |rule| rule.1)
+        Self::ALL
+            .get(usize::from(self.index()))
+            .map_or("", |rule| rule.1)
     }
 }
 
@@ -72,7 +74,9 @@ impl<R: RuleSet> Refuse<R> {
 /// The names of the rules that verdicts are about.
 pub(crate) fn names<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<&'static str> {
     let name = |verdict: &wire::Verdict| {
-        R::ALL.get(usize::from(verdict.rule)).map_or("no such rule", |rule| rule.1)
+        R::ALL
+            .get(usize::from(verdict.rule))
+            .map_or("no such rule", |rule| rule.1)
     };
     verdicts.iter().map(name).collect()
 }

@@ -174,7 +174,9 @@ impl<K: Summable> Part for Sum<K> {
     where
         'a: 'a,
     {
-        let Some(units) = state.units else { return Ok(None) };
+        let Some(units) = state.units else {
+            return Ok(None);
+        };
         let units = i64::try_from(units).map_err(|_| PAST_64_BITS.to_owned())?;
         Ok(Some(K::of_units(units).1))
     }
@@ -273,9 +275,9 @@ macro_rules! moment {
             }
 
             fn merge<'a>(state: &mut Self, other: Self)
-    where
-        'a: 'a,
-    {
+            where
+                'a: 'a,
+            {
                 state.see(other.0);
             }
 

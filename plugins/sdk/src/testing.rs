@@ -101,7 +101,11 @@ pub fn enrich<E: Enrich>(
 }
 
 fn with_rows<R: RuleSet>(verdicts: &[wire::Verdict]) -> Vec<(u32, &'static str)> {
-    verdicts.iter().map(|verdict| verdict.row).zip(names::<R>(verdicts)).collect()
+    verdicts
+        .iter()
+        .map(|verdict| verdict.row)
+        .zip(names::<R>(verdicts))
+        .collect()
 }
 
 /// Folds rows that are all of one group, and finishes: the group's measures. The rows are cut into
@@ -120,7 +124,9 @@ pub fn aggregate<A: Aggregate>(
     let mut from = 0;
     let mut state = None;
     for to in cuts {
-        let part = rows.get(from..to).ok_or("cuts must rise, and lie within the rows")?;
+        let part = rows
+            .get(from..to)
+            .ok_or("cuts must rise, and lie within the rows")?;
         let folded = state_of(component, part)?;
         state = Some(match state.take() {
             Some(earlier) => aggregate::merge(component, &earlier, &folded)?,
@@ -149,5 +155,8 @@ pub fn measures<A: Aggregate>(component: &A, state: &wire::Batch) -> Result<Obje
     let finished = aggregate::finish(component, state)?;
     let fields = aggregate::describe(component).measures;
     let objects = of_columns(&fields, &finished.columns, finished.rows);
-    objects.into_iter().next().ok_or_else(|| "finish answered with no row".to_owned())
+    objects
+        .into_iter()
+        .next()
+        .ok_or_else(|| "finish answered with no row".to_owned())
 }

@@ -54,7 +54,10 @@ pub fn describe<V: Validate>(component: &V) -> wire::RowDescription {
 ///
 /// # Errors
 /// The batch is not what the component asked for.
-pub fn batch<V: Validate>(component: &V, batch: &wire::Batch) -> Result<Vec<wire::Verdict>, String> {
+pub fn batch<V: Validate>(
+    component: &V,
+    batch: &wire::Batch,
+) -> Result<Vec<wire::Verdict>, String> {
     let looks_up = |dimension: &str| component.looks_up(dimension);
     let columns = V::Row::open(&mut Reader::new(batch, &looks_up))?;
     let mut refuse = Refuse::new();
@@ -80,8 +83,7 @@ macro_rules! validator {
         const _: () = {
             use $crate::bindings::validator::exports::assay::rules::validation;
 
-            static INSTANCE: $crate::export::Instance<$Component> =
-                $crate::export::Instance::new();
+            static INSTANCE: $crate::export::Instance<$Component> = $crate::export::Instance::new();
 
             struct Guest;
 
@@ -101,7 +103,7 @@ macro_rules! validator {
                 }
             }
 
-            $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
+    $crate::bindings::validator::export!(Guest with_types_in $crate::bindings::validator);
         };
     };
 }

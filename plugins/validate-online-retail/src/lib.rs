@@ -43,9 +43,14 @@ impl Validate for ValidateOnlineRetail {
     type Rule = Rule;
 
     fn validate(&self, line: &Line, refuse: &mut Refuse<Rule>) {
-        let is_return = line.kind.is_some_and(|kind| kind.eq_ignore_ascii_case("return"));
+        let is_return = line
+            .kind
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("return"));
         match line.quantity {
-            None => refuse.because(Rule::quantity_missing, "quantity is absent or no whole number"),
+            None => refuse.because(
+                Rule::quantity_missing,
+                "quantity is absent or no whole number",
+            ),
             Some(quantity) if quantity < 0 && !is_return => refuse.because(
                 Rule::adjustment,
                 format_args!("quantity is {quantity}, and the invoice is no cancellation"),
@@ -53,13 +58,19 @@ impl Validate for ValidateOnlineRetail {
             Some(_) => {}
         }
         match line.unit_price {
-            None => refuse.because(Rule::price_missing, "unit_price is absent or no amount of money"),
+            None => refuse.because(
+                Rule::price_missing,
+                "unit_price is absent or no amount of money",
+            ),
             Some(price) if price.is_zero() => refuse.because(Rule::no_price, "unit_price is 0"),
             Some(_) => {}
         }
         let code = line.product_id.unwrap_or_default();
         if !code.starts_with(|letter: char| letter.is_ascii_digit()) {
-            refuse.because(Rule::not_merchandise, format_args!("product_id is {code:?}"));
+            refuse.because(
+                Rule::not_merchandise,
+                format_args!("product_id is {code:?}"),
+            );
         }
     }
 }
@@ -90,7 +101,10 @@ mod tests {
     #[test]
     fn stock_that_was_corrected_is_an_adjustment() {
         assert_eq!(broken("22632", -1, "1.85", None), ["adjustment"]);
-        assert_eq!(broken("22632", -10, "0.0", None), ["adjustment", "no_price"]);
+        assert_eq!(
+            broken("22632", -10, "0.0", None),
+            ["adjustment", "no_price"]
+        );
     }
 
     #[test]
@@ -101,8 +115,22 @@ mod tests {
 
     #[test]
     fn a_stock_code_that_begins_with_no_digit_is_not_merchandise() {
-        for code in ["POST", "D", "M", "DOT", "C2", "S", "BANK CHARGES", "AMAZONFEE", ""] {
-            assert_eq!(broken(code, 1, "15.00", None), ["not_merchandise"], "{code}");
+        for code in [
+            "POST",
+            "D",
+            "M",
+            "DOT",
+            "C2",
+            "S",
+            "BANK CHARGES",
+            "AMAZONFEE",
+            "",
+        ] {
+            assert_eq!(
+                broken(code, 1, "15.00", None),
+                ["not_merchandise"],
+                "{code}"
+            );
         }
     }
 
@@ -113,7 +141,12 @@ mod tests {
             rules.iter().find(|rule| rule.name == name).unwrap().action
         };
         assert_eq!(action("not_merchandise"), Action::Drop);
-        for name in ["adjustment", "no_price", "quantity_missing", "price_missing"] {
+        for name in [
+            "adjustment",
+            "no_price",
+            "quantity_missing",
+            "price_missing",
+        ] {
             assert_eq!(action(name), Action::Quarantine);
         }
     }
@@ -123,7 +156,11 @@ mod tests {
         let rows = r#"[{ "product_id": "1" }, { "quantity": 1, "unit_price": 1 }]"#;
         assert_eq!(
             testing::validate(&ValidateOnlineRetail {}, rows).unwrap(),
-            [(0, "quantity_missing"), (0, "price_missing"), (1, "not_merchandise")]
+            [
+                (0, "quantity_missing"),
+                (0, "price_missing"),
+                (1, "not_merchandise")
+            ]
         );
     }
 }

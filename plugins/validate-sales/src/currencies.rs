@@ -23,7 +23,13 @@ mod tests {
     fn the_list_is_sorted_and_each_code_has_three_capitals() {
         let codes: Vec<&str> = ISO_4217.split(' ').collect();
         assert!(codes.is_sorted());
-        assert!(codes.iter().all(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase())));
-        assert!(is_iso_4217("EUR") && is_iso_4217("GBP") && !is_iso_4217("eur") && !is_iso_4217("EU"));
+        assert!(
+            codes
+                .iter()
+                .all(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()))
+        );
+        assert!(
+            is_iso_4217("EUR") && is_iso_4217("GBP") && !is_iso_4217("eur") && !is_iso_4217("EU")
+        );
     }
 }

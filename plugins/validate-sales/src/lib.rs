@@ -67,13 +67,16 @@ rules! {
     }
 }
 
+/// 100 percent.
+const HUNDRED: Decimal<2> = Decimal::of_units(10_000);
+
 /// The limits, as the tenant's TOML gives them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ValidateSales {
-    /// The largest quantity of one line, sold or returned.
+    /// The largest quantity of one line, sold or returned. 10,000 without another.
     pub max_quantity: i64,
-    /// The highest unit price.
+    /// The highest unit price. 100,000 without another.
     pub max_price: Decimal<2>,
     /// Whether goods may be given away.
     pub allow_zero_price: bool,
@@ -94,7 +97,7 @@ impl Default for ValidateSales {
     fn default() -> Self {
         Self {
             max_quantity: 10_000,
-            max_price: Decimal::of_units(100_000_00),
+            max_price: Decimal::of_units(10_000_000),
             allow_zero_price: false,
             min_share_of_list_price: None,
             future_tolerance_seconds: 600,
@@ -131,7 +134,10 @@ impl Validate for ValidateSales {
         };
         positive("max_quantity", self.max_quantity > 0)?;
         positive("max_price", self.max_price > Decimal::ZERO)?;
-        positive("max_age_days", self.max_age_days.is_none_or(|days| days > 0))?;
+        positive(
+            "max_age_days",
+            self.max_age_days.is_none_or(|days| days > 0),
+        )?;
         match self.future_tolerance_seconds {
             0.. => Ok(()),
             _ => Err("params: future_tolerance_seconds must not be below zero".to_owned()),
@@ -142,14 +148,19 @@ impl Validate for ValidateSales {
 impl ValidateSales {
     fn check_discount(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
         if let Some(percent) = sale.discount_percent
-            && (percent.is_negative() || percent > Decimal::of_units(100_00))
+            && (percent.is_negative() || percent > HUNDRED)
         {
-            refuse.because(Rule::discount_out_of_range, format_args!("discount_percent is {percent}"));
+            refuse.because(
+                Rule::discount_out_of_range,
+                format_args!("discount_percent is {percent}"),
+            );
         }
     }
 
     fn check_time(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
-        let (Some(timestamp), Some(now)) = (sale.timestamp, sale.now) else { return };
+        let (Some(timestamp), Some(now)) = (sale.timestamp, sale.now) else {
+            return;
+        };
         let ahead = timestamp.seconds_after(now);
         if ahead > self.future_tolerance_seconds {
             refuse.because(
@@ -168,13 +179,18 @@ impl ValidateSales {
     }
 
     fn check_currency(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
-        let Some(currency) = sale.currency else { return };
+        let Some(currency) = sale.currency else {
+            return;
+        };
         let known = match self.currencies.as_slice() {
             [] => currencies::is_iso_4217(currency),
             taken => taken.iter().any(|one| one == currency),
         };
         if !known {
-            refuse.because(Rule::unknown_currency, format_args!("currency is {currency:?}"));
+            refuse.because(
+                Rule::unknown_currency,
+                format_args!("currency is {currency:?}"),
+            );
         }
     }
 

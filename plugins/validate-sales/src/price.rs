@@ -7,7 +7,10 @@ use crate::{Rule, Sale, ValidateSales};
 impl ValidateSales {
     pub(crate) fn check_price(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
         let Some(price) = sale.unit_price else {
-            return refuse.because(Rule::price_missing, "unit_price is absent or no amount of money");
+            return refuse.because(
+                Rule::price_missing,
+                "unit_price is absent or no amount of money",
+            );
         };
         if price.is_negative() {
             refuse.because(Rule::price_negative, format_args!("unit_price is {price}"));

@@ -8,9 +8,14 @@ impl ValidateSales {
     /// A return may count what comes back upwards or downwards.
     pub(crate) fn check_quantity(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
         let Some(quantity) = sale.quantity else {
-            return refuse.because(Rule::quantity_missing, "quantity is absent or no whole number");
+            return refuse.because(
+                Rule::quantity_missing,
+                "quantity is absent or no whole number",
+            );
         };
-        let is_return = sale.kind.is_some_and(|kind| kind.eq_ignore_ascii_case("return"));
+        let is_return = sale
+            .kind
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("return"));
         if quantity == 0 {
             refuse.because(Rule::quantity_zero, "quantity is 0");
         }

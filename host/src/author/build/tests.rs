@@ -6,19 +6,25 @@ fn plugin(manifest: &str) -> tempfile::TempDir {
     folder
 }
 
-const MANIFEST: &str = "[workspace]\n[package]\nname = \"check-sales\"\nversion = \"0.1.0\"\n\
+const MANIFEST: &str = "[workspace]\n[package]\nname = \"check-sales\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
                         [lib]\npath = \"lib.rs\"\ncrate-type = [\"cdylib\", \"rlib\"]\n";
 
 #[test]
 fn a_folder_that_makes_no_component_is_named_with_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let error = build(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("Cargo.toml can't be read"), "{error}");
+    assert!(
+        error.to_string().contains("Cargo.toml can't be read"),
+        "{error}"
+    );
 
     let folder = plugin("[package]\nname = \"sdk\"\n");
     let error = build(folder.path()).unwrap_err();
     assert!(error.to_string().contains("cdylib"), "{error}");
-    assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+    assert!(
+        error.to_string().contains(folder.path().to_str().unwrap()),
+        "{error}"
+    );
 }
 
 #[test]
@@ -57,10 +63,24 @@ fn a_component_is_replaced_whole_and_only_by_another() {
 }
 
 #[test]
+fn what_exports_nothing_of_ours_compiles_but_is_no_component() {
+    let folder = plugin(MANIFEST);
+    std::fs::write(folder.path().join("lib.rs"), "pub fn rule() {}").unwrap();
+    let error = build(folder.path()).unwrap_err();
+    assert!(matches!(error, BuildError::BadComponent { .. }), "{error}");
+    assert!(!folder.path().join("check-sales.wasm").exists());
+}
+
+#[test]
 fn what_does_not_compile_leaves_the_old_component() {
     let folder = plugin(MANIFEST);
     std::fs::write(folder.path().join("lib.rs"), "this is no Rust").unwrap();
     std::fs::write(folder.path().join("check-sales.wasm"), "old").unwrap();
-    assert!(build(folder.path()).is_err());
-    assert_eq!(std::fs::read(folder.path().join("check-sales.wasm")).unwrap(), b"old");
+    let error = build(folder.path()).unwrap_err();
+    assert!(matches!(error, BuildError::Cargo { .. }), "{error}");
+    assert!(error.to_string().contains("check-sales"), "{error}");
+    assert_eq!(
+        std::fs::read(folder.path().join("check-sales.wasm")).unwrap(),
+        b"old"
+    );
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringBuilder, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::columns::{Column, pad_text, set_text};
+use super::columns::{Column, Texts};
 use super::further::{Further, empty_columns};
 use super::value::{Value, quote};
 use super::{Decoded, EventSchema, RESCUED};
@@ -150,12 +150,11 @@ impl Rescued {
         if self.rows.is_empty() {
             return new_null_array(&DataType::Utf8, rows);
         }
-        let mut column = StringBuilder::with_capacity(rows, 0);
+        let mut column = Texts::default();
         for (row, mut object) in self.rows {
             object.push('}');
-            set_text(&mut column, row, &object);
+            column.put(row, &object);
         }
-        pad_text(&mut column, rows);
-        Arc::new(column.finish())
+        Arc::new(column.finish(rows))
     }
 }

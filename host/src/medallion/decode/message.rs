@@ -1,16 +1,11 @@
 //! From a message's bytes to its fields and values, checked throughout: a message is either JSON
 //! to its last byte, or it is malformed and none of it is used.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use jiter::{JiterError, Peek};
 
-use jiter::{Jiter, JiterError, Peek};
-
+use super::json::{DEEPEST, Source, kind};
 use super::names::{Name, Names};
 use super::value::{Value, compact};
-
-/// How deep objects and arrays may be nested, the message itself counted.
-const DEEPEST: u32 = 64;
 
 /// Why a message can't be read. What it says becomes the reason in the quarantine table.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +80,9 @@ struct Explode {
     keep: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Level {
+/// Which kind of object a name stands in.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
     Message,
     Line,
 }
@@ -112,6 +108,12 @@ impl Reader {
         self.explode.as_ref().map(|explode| explode.name)
     }
 
+    /// A number for an object that no other has.
+    pub fn next_object(&mut self) -> u64 {
+        self.object += 1;
+        self.object
+    }
+
     /// Takes a message apart.
     ///
     /// # Errors
@@ -128,10 +130,11 @@ impl Reader {
         let text = std::str::from_utf8(bytes).map_err(|error| Malformed::NotUtf8 {
             at: error.valid_up_to(),
         })?;
-        let mut source = Source {
-            text,
-            json: Jiter::new(bytes),
-        };
+        if self.read_plain(text, message).is_some() {
+            return self.check_lines(message);
+        }
+        message.clear();
+        let mut source = Source::new(text);
         let peek = source.json.peek()?;
         if peek != Peek::Object {
             source.value(peek, 1)?;
@@ -140,6 +143,10 @@ impl Reader {
         }
         self.message(&mut source, message)?;
         source.json.finish()?;
+        self.check_lines(message)
+    }
+
+    fn check_lines(&self, message: &Message<'_>) -> Result<(), Malformed> {
         match &self.explode {
             Some(explode) if message.line_ends.is_empty() => Err(Malformed::NoLines {
                 name: self.names.text(explode.name).to_owned(),
@@ -153,8 +160,7 @@ impl Reader {
         source: &mut Source<'j>,
         message: &mut Message<'j>,
     ) -> Result<(), Malformed> {
-        self.object += 1;
-        let object = self.object;
+        let object = self.next_object();
         let key = source.json.known_object()?;
         let mut next = key.map(|key| self.names.name(None, key));
         while let Some(name) = next {
@@ -209,8 +215,7 @@ impl Reader {
         source: &mut Source<'j>,
         fields: &mut Vec<(Name, Value<'j>)>,
     ) -> Result<(), Malformed> {
-        self.object += 1;
-        let object = self.object;
+        let object = self.next_object();
         let key = source.json.known_object()?;
         let mut next = key.map(|key| self.names.name(self.explode(), key));
         while let Some(name) = next {
@@ -225,7 +230,7 @@ impl Reader {
 
     /// Notes that a name stands in an object. A message's names and its lines' are noted apart,
     /// because lines stand in the midst of their message.
-    fn once(&mut self, name: Name, level: Level, object: u64) -> Result<(), Malformed> {
+    pub fn once(&mut self, name: Name, level: Level, object: u64) -> Result<(), Malformed> {
         let [messages, lines] = &mut self.seen;
         let seen = match level {
             Level::Message => messages,
@@ -244,101 +249,5 @@ impl Reader {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// A message's text and how far it was read.
-struct Source<'j> {
-    text: &'j str,
-    json: Jiter<'j>,
-}
-
-impl<'j> Source<'j> {
-    /// What was read since `start`.
-    fn since(&self, start: usize) -> &'j str {
-        self.text
-            .get(start..self.json.current_index())
-            .unwrap_or_default()
-    }
-
-    fn value(&mut self, peek: Peek, depth: u32) -> Result<Value<'j>, Malformed> {
-        let start = self.json.current_index();
-        Ok(match peek {
-            Peek::String => self.string(start)?,
-            Peek::Null => {
-                self.json.known_null()?;
-                Value::Null
-            }
-            Peek::True | Peek::False => Value::Boolean(self.json.known_bool(peek)?),
-            Peek::Array | Peek::Object => {
-                self.nested(peek, depth)?;
-                Value::Nested(compact(self.since(start)))
-            }
-            _ => {
-                self.json.next_number_bytes()?;
-                Value::Number(self.since(start))
-            }
-        })
-    }
-
-    fn string(&mut self, start: usize) -> Result<Value<'j>, Malformed> {
-        let text = self.json.known_str()?;
-        // The parser hands back a part of its input where nothing was escaped.
-        let inside = self.text.get(start + 1..).unwrap_or_default();
-        Ok(Value::Text(match inside.get(..text.len()) {
-            Some(same) if std::ptr::eq(same, text) => Cow::Borrowed(same),
-            _ => Cow::Owned(text.to_owned()),
-        }))
-    }
-
-    /// Checks an object or an array to its end.
-    fn nested(&mut self, peek: Peek, depth: u32) -> Result<(), Malformed> {
-        if depth > DEEPEST {
-            return Err(Malformed::TooDeep);
-        }
-        if peek == Peek::Array {
-            let mut next = self.json.known_array()?;
-            while let Some(peek) = next {
-                self.skip(peek, depth + 1)?;
-                next = self.json.array_step()?;
-            }
-            return Ok(());
-        }
-        let mut seen = HashSet::new();
-        let mut next = self.json.known_object()?.map(str::to_owned);
-        while let Some(name) = next {
-            if seen.contains(&name) {
-                return Err(Malformed::DuplicateField { name });
-            }
-            seen.insert(name);
-            let peek = self.json.peek()?;
-            self.skip(peek, depth + 1)?;
-            next = self.json.next_key()?.map(str::to_owned);
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, peek: Peek, depth: u32) -> Result<(), Malformed> {
-        match peek {
-            Peek::Array | Peek::Object => self.nested(peek, depth)?,
-            Peek::String => {
-                self.json.known_str()?;
-            }
-            _ => {
-                self.json.known_skip(peek)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn kind(peek: Peek) -> &'static str {
-    match peek {
-        Peek::Null => "null",
-        Peek::True | Peek::False => "a boolean",
-        Peek::String => "a text",
-        Peek::Array => "an array",
-        Peek::Object => "an object",
-        _ => "a number",
     }
 }

@@ -9,10 +9,12 @@ mod batch;
 pub(super) mod columns;
 mod content;
 pub(super) mod further;
+mod json;
 pub(super) mod message;
 mod names;
 mod number;
 mod place;
+mod plain;
 #[cfg(test)]
 mod second_opinion;
 #[cfg(test)]

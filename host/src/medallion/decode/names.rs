@@ -21,6 +21,8 @@ pub struct Names {
     numbers: HashMap<Box<str>, Name>,
     /// What came after each name the last time, and what came first.
     after: Vec<Name>,
+    /// Whether each can stand in JSON without escapes.
+    plain: Vec<bool>,
     first: Option<Name>,
 }
 
@@ -36,6 +38,17 @@ impl Names {
     /// The text of the name with this index.
     pub fn nth(&self, index: usize) -> &str {
         self.texts.get(index).map_or("", |text| text)
+    }
+
+    /// The name that most likely comes after `before`, with its text, if that can stand in JSON
+    /// as it is.
+    pub fn guess(&self, before: Option<Name>) -> Option<(Name, &str)> {
+        let name = match before {
+            Some(before) => self.after.get(before.index()).copied()?,
+            None => self.first?,
+        };
+        let plain = *self.plain.get(name.index())?;
+        plain.then(|| (name, self.text(name)))
     }
 
     /// The name that `text` is; `before` is the name that stands before it in its object.
@@ -64,6 +77,8 @@ impl Names {
 
     fn add(&mut self, text: &str) -> Name {
         let name = Name(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
+        let escaped = |letter: char| matches!(letter, '"' | '\\' | '\0'..' ');
+        self.plain.push(!text.contains(escaped));
         self.texts.push(text.into());
         self.numbers.insert(text.into(), name);
         self.after.push(name);

@@ -1,6 +1,5 @@
 //! A dimension's file, CSV or NDJSON, as rows of cells with the line that each stands in.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -123,7 +122,7 @@ fn spell(field_type: FieldType, value: &Value<'_>) -> Option<String> {
         Value::Text(text) if field_type != FieldType::Json => Some(text.as_ref())
             .filter(|text| !text.is_empty())
             .map(str::to_owned),
-        value => Some(Cow::into_owned(value.json())),
+        value => Some(value.json().into_owned()),
     }
 }
 

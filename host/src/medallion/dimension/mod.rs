@@ -6,6 +6,8 @@ mod file;
 mod keys;
 mod order;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -48,7 +48,9 @@ impl<'a> DistinctTexts<'a> {
     }
 
     pub(super) fn encode(self) -> Result<Option<Vec<u8>>, String> {
-        let Some(texts) = self.texts else { return Ok(None) };
+        let Some(texts) = self.texts else {
+            return Ok(None);
+        };
         let texts = sorted(texts);
         let mut bytes = Vec::with_capacity(texts.iter().map(|text| text.len() + 2).sum());
         for text in texts {
@@ -116,11 +118,16 @@ mod tests {
 
     #[test]
     fn texts_of_every_length_are_read_back() {
-        let texts: Vec<String> = [0, 1, 127, 128, 300, 16_384].map(|n| "x".repeat(n)).to_vec();
+        let texts: Vec<String> = [0, 1, 127, 128, 300, 16_384]
+            .map(|n| "x".repeat(n))
+            .to_vec();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let bytes = seen(&texts).encode().unwrap().unwrap();
         let back = DistinctTexts::decode(&bytes).unwrap();
-        assert_eq!(back.texts.unwrap(), texts.iter().map(|t| t.as_bytes()).collect::<Vec<_>>());
+        assert_eq!(
+            back.texts.unwrap(),
+            texts.iter().map(|t| t.as_bytes()).collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -29,11 +29,15 @@ pub fn batch(
         let dimension = |row: &'_ Object| row.get(&look_up.dimension).cloned();
         let found: Vec<Option<Value>> = rows.iter().map(dimension).collect();
         for field in &look_up.fields {
-            let values = found.iter().map(|row| row.as_ref().and_then(|row| row.get(&field.name)));
+            let values = found
+                .iter()
+                .map(|row| row.as_ref().and_then(|row| row.get(&field.name)));
             columns.push(column(field, values)?);
         }
         let mut builder = Builder::<Boolean>::default();
-        found.iter().for_each(|row| builder.push(Some(row.is_some())));
+        found
+            .iter()
+            .for_each(|row| builder.push(Some(row.is_some())));
         columns.push(builder.close());
     }
     Ok(wire::Batch {
@@ -51,7 +55,11 @@ fn refuse_unknown(
         reads.iter().any(|field| field.name == name)
             || look_ups.iter().any(|look_up| look_up.dimension == name)
     };
-    match rows.iter().flat_map(|row| row.keys()).find(|name| !known(name)) {
+    match rows
+        .iter()
+        .flat_map(|row| row.keys())
+        .find(|name| !known(name))
+    {
         Some(name) => Err(format!("the component does not read {name:?}")),
         None => Ok(()),
     }
@@ -67,9 +75,11 @@ fn column<'v>(
         wire::Kind::Integer => fill::<Integer>(values, Value::as_i64, bad),
         wire::Kind::Float => fill::<Float>(values, Value::as_f64, bad),
         wire::Kind::Text => fill::<Text>(values, |value| value.as_str().map(Cow::Borrowed), bad),
-        wire::Kind::Binary => {
-            fill::<Binary>(values, |value| value.as_str().map(|v| Cow::Borrowed(v.as_bytes())), bad)
-        }
+        wire::Kind::Binary => fill::<Binary>(
+            values,
+            |value| value.as_str().map(|v| Cow::Borrowed(v.as_bytes())),
+            bad,
+        ),
         wire::Kind::Timestamp => fill::<Timestamp>(values, timestamp, bad),
         wire::Kind::Date => fill::<Date>(values, |value| date(value.as_str()?), bad),
         wire::Kind::Decimal(scale) => {
@@ -135,7 +145,9 @@ pub fn of_columns(fields: &[wire::Field], columns: &[wire::Column], rows: u32) -
 fn value(column: &wire::Column, row: usize) -> Value {
     fn read<K: Kind>(column: &wire::Column, row: usize) -> Option<K::Value<'_>> {
         let (_, rows) = K::open(&column.values)?;
-        crate::column::Slot::<K>::open(column, rows, "").ok()?.get(row)
+        crate::column::Slot::<K>::open(column, rows, "")
+            .ok()?
+            .get(row)
     }
     let value = match &column.values {
         wire::Values::Booleans(_) => read::<Boolean>(column, row).map(Value::from),
@@ -153,7 +165,10 @@ fn value(column: &wire::Column, row: usize) -> Value {
 
 fn decimal_text(column: &wire::Column, decimals: &wire::Decimal, row: usize) -> Option<Value> {
     let valid = column.valid.as_ref();
-    if valid.is_some_and(|bits| bits.get(row / 8).is_none_or(|byte| byte >> (row % 8) & 1 == 0)) {
+    if valid.is_some_and(|bits| {
+        bits.get(row / 8)
+            .is_none_or(|byte| byte >> (row % 8) & 1 == 0)
+    }) {
         return None;
     }
     let units = i128::from(*decimals.units.get(row)?);
