@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test bench check components setup
+.PHONY: help demo test check components setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -15,12 +15,6 @@ demo: components ## sixty stores start selling, and tables fill before your eyes
 test: components ## every test
 	@.ci/setup tests
 	$(CARGO) test --workspace
-
-bench: setup ## CPU, throughput and memory, in release mode
-	@.ci/setup tests
-	$(CARGO) build --release --package assay
-	$(CARGO) run --quiet --release --package assay -- plugin build
-	$(CARGO) test --release --package assay-tests --test bench -- --nocapture $(ARGS)
 
 check: setup ## format and lints, with warnings denied
 	$(CARGO) fmt --all --check
