@@ -64,7 +64,7 @@ fn check(place: &Place) {
 #[tokio::test]
 async fn killed_ten_times_at_random_the_tables_end_as_if_nothing_had_been() {
     let place = Place::new();
-    let pipeline = sales(&place, "killed", 60_000, 5).await;
+    let pipeline = sales(&place, "road-killed", 60_000, 5).await;
     let mut random = ChaCha8Rng::seed_from_u64(5);
     for _ in 0..10 {
         let mut host = place.start(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]);
@@ -87,19 +87,19 @@ async fn killed_ten_times_at_random_the_tables_end_as_if_nothing_had_been() {
 #[tokio::test]
 async fn a_topic_that_was_made_again_stops_the_tenant_until_it_is_told_to_go_on() {
     let place = Place::new();
-    let pipeline = sales(&place, "again", 2_000, 1).await;
+    let pipeline = sales(&place, "road-again", 2_000, 1).await;
     place.run_to_the_end(&pipeline);
     let before = place.rows("retail/bronze").len();
     let broker = kafka::shared();
-    broker.delete_topic("again").await;
-    broker.create_topic("again", PARTITIONS).await;
-    generate(&place, "again", 3_000, 2);
+    broker.delete_topic("road-again").await;
+    broker.create_topic("road-again", PARTITIONS).await;
+    generate(&place, "road-again", 3_000, 2);
 
     let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
     let said = place.assay(&run).badly();
     assert!(said.contains("deleted and made again"), "{said}");
     assert!(
-        said.contains("assay source new-generation retail again"),
+        said.contains("assay source new-generation retail road-again"),
         "{said}"
     );
     assert_eq!(
@@ -108,7 +108,7 @@ async fn a_topic_that_was_made_again_stops_the_tenant_until_it_is_told_to_go_on(
         "it took something of the new topic"
     );
 
-    let told = ["source", "new-generation", "retail", "again"];
+    let told = ["source", "new-generation", "retail", "road-again"];
     let more = ["--pipeline", pipeline.to_str().unwrap()];
     place.assay(&[&told[..], &more].concat()).well();
     place.run_to_the_end(&pipeline);
@@ -118,7 +118,7 @@ async fn a_topic_that_was_made_again_stops_the_tenant_until_it_is_told_to_go_on(
 #[tokio::test]
 async fn messages_that_expired_unread_stop_the_tenant_until_the_gap_is_accepted() {
     let place = Place::new();
-    let pipeline = sales(&place, "expired", 2_000, 3).await;
+    let pipeline = sales(&place, "road-expired", 2_000, 3).await;
     place.run_to_the_end(&pipeline);
     let taken = place.rows("retail/bronze").len();
     let end = place
@@ -128,8 +128,10 @@ async fn messages_that_expired_unread_stop_the_tenant_until_the_gap_is_accepted(
         .map(|row| row["_offset"].as_i64().unwrap() + 1)
         .max()
         .unwrap();
-    generate(&place, "expired", 2_000, 4);
-    kafka::shared().delete_records("expired", 0, end + 10).await;
+    generate(&place, "road-expired", 2_000, 4);
+    kafka::shared()
+        .delete_records("road-expired", 0, end + 10)
+        .await;
 
     let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
     let said = place.assay(&run).badly();
