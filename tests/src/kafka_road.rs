@@ -144,7 +144,7 @@ async fn messages_that_expired_unread_stop_the_tenant_until_the_gap_is_accepted(
             "source",
             "accept-gap",
             "retail",
-            "expired",
+            "road-expired",
             "0",
             "--to",
             &to,
