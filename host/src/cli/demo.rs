@@ -169,10 +169,12 @@ async fn watch_it(
     let mut before = (Instant::now(), 0);
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.tick().await;
+    // One for all turns: a signal between two of them counts too.
+    let mut stopped = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            stopped = tokio::signal::ctrl_c() => {
+            stopped = &mut stopped => {
                 stopped?;
                 return Ok(());
             }

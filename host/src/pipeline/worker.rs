@@ -46,6 +46,12 @@ pub enum WorkerError {
         before: String,
         now: String,
     },
+    #[error("tenant {tenant}: gave up after {tries} tries: {text}")]
+    NoAnswer {
+        tenant: Tenant,
+        tries: u32,
+        text: String,
+    },
     #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
     GaveUp {
         tenant: Tenant,
@@ -236,6 +242,14 @@ impl<S: Source> Worker<S> {
             Event::Degraded { text } => {
                 tracing::warn!("{text}");
                 self.meter.trouble(&text);
+                self.tries += 1;
+                if self.until_caught_up && self.tries >= TRIES_BEFORE_THE_END {
+                    return Err(WorkerError::NoAnswer {
+                        tenant: self.tenant.clone(),
+                        tries: self.tries,
+                        text,
+                    });
+                }
             }
         }
         Ok(Next::GoOn)
