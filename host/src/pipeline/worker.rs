@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Tries in a row before a run that is to end gives up.
 const TRIES_BEFORE_THE_END: u32 = 5;
 
+/// How long a run that is to end waits for a source that does not answer.
+const PATIENCE_BEFORE_THE_END: Duration = Duration::from_secs(60);
+
 /// Why a tenant's loop ended before it was told to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,10 +49,10 @@ pub enum WorkerError {
         before: String,
         now: String,
     },
-    #[error("tenant {tenant}: gave up after {tries} tries: {text}")]
+    #[error("tenant {tenant}: gave up after {waited} s: {text}")]
     NoAnswer {
         tenant: Tenant,
-        tries: u32,
+        waited: u64,
         text: String,
     },
     #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
@@ -87,6 +90,8 @@ pub struct Worker<S: Source> {
     epoch: u64,
     pending: Pending,
     tries: u32,
+    /// Since when the source has not answered.
+    silent_since: Option<Instant>,
 }
 
 /// What the loop does next.
@@ -145,6 +150,7 @@ impl<S: Source> Worker<S> {
             epoch: 0,
             pending: Pending::default(),
             tries: 0,
+            silent_since: None,
         }
     }
 
@@ -242,11 +248,11 @@ impl<S: Source> Worker<S> {
             Event::Degraded { text } => {
                 tracing::warn!("{text}");
                 self.meter.trouble(&text);
-                self.tries += 1;
-                if self.until_caught_up && self.tries >= TRIES_BEFORE_THE_END {
+                let since = *self.silent_since.get_or_insert_with(Instant::now);
+                if self.until_caught_up && since.elapsed() > PATIENCE_BEFORE_THE_END {
                     return Err(WorkerError::NoAnswer {
                         tenant: self.tenant.clone(),
-                        tries: self.tries,
+                        waited: since.elapsed().as_secs(),
                         text,
                     });
                 }
@@ -259,6 +265,7 @@ impl<S: Source> Worker<S> {
         if records.epoch != self.epoch {
             return;
         }
+        self.silent_since = None;
         self.coordinator
             .begin(records.partition.clone(), records.from);
         self.pending.push(records);
@@ -272,6 +279,7 @@ impl<S: Source> Worker<S> {
         starts: oneshot::Sender<Vec<(Partition, Start)>>,
     ) -> Result<(), WorkerError> {
         self.epoch = epoch;
+        self.silent_since = None;
         self.pending = Pending::default();
         let positions = loop {
             match self.coordinator.catch_up(partitions).await {
