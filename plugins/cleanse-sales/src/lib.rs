@@ -114,7 +114,7 @@ impl Cleanse for CleanseSales {
             payment_method: sale
                 .payment_method
                 .map(|method| self.payment_method(method)),
-            currency: sale.currency.map(|currency| upper(currency.trim())),
+            currency: sale.currency.map(|currency| upper(trimmed(currency))),
         }
     }
 
@@ -147,7 +147,7 @@ impl CleanseSales {
         let Some(id) = id else {
             return rescued.id(name).map(Cow::Owned);
         };
-        let id = id.trim();
+        let id = trimmed(id);
         if id.is_empty() {
             return None;
         }
@@ -166,7 +166,7 @@ impl CleanseSales {
 
     /// Trimmed, in lower case, and by its usual name.
     fn payment_method<'a>(&'a self, method: &'a str) -> Cow<'a, str> {
-        let method = method.trim();
+        let method = trimmed(method);
         match alias(&self.payment_methods, method) {
             Some(usual) => Cow::Borrowed(usual),
             None if method.bytes().any(|byte| byte.is_ascii_uppercase()) => {
@@ -188,7 +188,7 @@ impl CleanseSales {
         {
             return Some(Cow::Borrowed("return"));
         }
-        sale.kind.map(|kind| Cow::Borrowed(kind.trim()))
+        sale.kind.map(|kind| Cow::Borrowed(trimmed(kind)))
     }
 
     /// With every field listed.
@@ -205,6 +205,14 @@ fn upper(text: &str) -> Cow<'_, str> {
     match text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         true => Cow::Owned(text.to_ascii_uppercase()),
         false => Cow::Borrowed(text),
+    }
+}
+
+/// Without the space around it. Nearly every text has none, which its first and last byte show.
+fn trimmed(text: &str) -> &str {
+    match (text.as_bytes().first(), text.as_bytes().last()) {
+        (Some(b'!'..=b'~'), Some(b'!'..=b'~')) => text,
+        _ => text.trim(),
     }
 }
 

@@ -56,9 +56,9 @@ pub enum Binary {}
 /// What a written column is made of.
 pub struct Builder<K: Kind> {
     pub(crate) values: K::Builder,
+    // Empty until the first row without a value: most columns have none.
     valid: Vec<u8>,
     rows: usize,
-    absent: bool,
 }
 
 impl<K: Kind> Default for Builder<K> {
@@ -67,35 +67,38 @@ impl<K: Kind> Default for Builder<K> {
             values: K::Builder::default(),
             valid: Vec::new(),
             rows: 0,
-            absent: false,
         }
     }
 }
 
 impl<K: Kind> Builder<K> {
     /// Adds the value of the next row.
+    #[inline]
     pub fn push(&mut self, value: Option<K::Out<'_>>) {
-        let bit = self.rows % 8;
-        if bit == 0 {
-            self.valid.push(0);
-        }
-        match &value {
-            Some(_) => {
-                if let Some(byte) = self.valid.last_mut() {
-                    *byte |= 1 << bit;
-                }
-            }
-            None => self.absent = true,
+        if value.is_none() || !self.valid.is_empty() {
+            self.mark(value.is_some());
         }
         self.rows += 1;
         K::push(self, value);
+    }
+
+    /// Notes whether the next row has a value; all rows before the first that has none have one.
+    fn mark(&mut self, present: bool) {
+        let (byte, bit) = (self.rows / 8, self.rows % 8);
+        if self.valid.len() <= byte {
+            self.valid.resize(byte, 0xff);
+            self.valid.push(0xff);
+        }
+        if !present && let Some(byte) = self.valid.get_mut(byte) {
+            *byte &= !(1 << bit);
+        }
     }
 
     /// The column.
     pub fn close(self) -> wire::Column {
         wire::Column {
             values: K::close(self.values),
-            valid: self.absent.then_some(self.valid),
+            valid: (!self.valid.is_empty()).then_some(self.valid),
         }
     }
 }
@@ -189,6 +192,7 @@ macro_rules! plain_kind {
                 values.get(row).copied().map($read)
             }
 
+            #[inline]
             fn push<'a>(builder: &mut Builder<Self>, value: Option<$value>)
             where
                 'a: 'a,
@@ -262,6 +266,7 @@ impl<const SCALE: u8> Kind for Decimal<SCALE> {
         values.get(row).copied().map(Self::of_units)
     }
 
+    #[inline]
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Self>)
     where
         'a: 'a,
@@ -279,24 +284,32 @@ impl<const SCALE: u8> Kind for Decimal<SCALE> {
     }
 }
 
-/// Values of variable length, and where each ends.
-#[derive(Default)]
+/// Values of variable length: where the first begins and each ends.
 pub struct Gathered {
-    ends: Vec<u32>,
+    offsets: Vec<u32>,
     bytes: Vec<u8>,
 }
 
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            offsets: vec![0],
+            bytes: Vec::new(),
+        }
+    }
+}
+
 impl Gathered {
+    #[inline]
     fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        self.ends
+        self.offsets
             .push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
     }
 
-    fn close(mut self) -> wire::Text {
-        self.ends.insert(0, 0);
+    fn close(self) -> wire::Text {
         wire::Text {
-            offsets: self.ends,
+            offsets: self.offsets,
             bytes: self.bytes,
         }
     }
@@ -338,6 +351,7 @@ impl Kind for Text {
         text.get(range(offsets, row)?)
     }
 
+    #[inline]
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Cow<'a, str>>)
     where
         'a: 'a,
@@ -380,6 +394,7 @@ impl Kind for Binary {
         bytes.get(range(offsets, row)?)
     }
 
+    #[inline]
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Cow<'a, [u8]>>)
     where
         'a: 'a,
@@ -389,5 +404,48 @@ impl Kind for Binary {
 
     fn close(values: Gathered) -> wire::Values {
         wire::Values::Binary(values.close())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_absent_or_not() {
+        for absent in [
+            vec![],
+            vec![0],
+            vec![7],
+            vec![8],
+            vec![0, 7, 8, 15, 16, 19],
+            vec![19],
+        ] {
+            let value = |row: usize| (!absent.contains(&row)).then(|| format!("é{row}"));
+            let mut builder = Builder::<Text>::default();
+            (0..20).for_each(|row| builder.push(value(row).map(Cow::Owned)));
+            let column = builder.close();
+            assert_eq!(column.valid.is_some(), !absent.is_empty());
+            let slot = Slot::<Text>::open(&column, 20, "name").unwrap();
+            for row in 0..20 {
+                assert_eq!(slot.get(row), value(row).as_deref());
+            }
+            assert_eq!(slot.get(20), None);
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_not_as_asked_for_is_refused() {
+        let mut builder = Builder::<Decimal<2>>::default();
+        builder.push(Some(Decimal::of_units(1)));
+        let column = builder.close();
+        assert!(Slot::<Decimal<2>>::open(&column, 1, "price").is_ok());
+        assert!(Slot::<Decimal<2>>::open(&column, 2, "price").is_err());
+        let error = Slot::<Decimal<3>>::open(&column, 1, "price").err().unwrap();
+        assert!(
+            error.contains("price") && error.contains("another scale"),
+            "{error}"
+        );
+        assert!(Slot::<Integer>::open(&column, 1, "price").is_err());
     }
 }
