@@ -241,7 +241,7 @@ open the tables:
   python3 -c 'import polars as pl; print(pl.read_delta("{uri}/{tenant}/quarantine").group_by("rule").len())'
   duckdb -c "INSTALL delta; LOAD delta; SELECT * FROM delta_scan('{uri}/{tenant}/silver') LIMIT 10"
 
-make gold move: in pipelines/retail.toml, under [[validate]], write
+make gold move: in pipelines/retail.toml, under [[validate]], change the limit to
   params = {{ max_quantity = 5 }}
 and run the demo again: sales of more than 5 pieces go to quarantine as quantity_absurd, and `units` and
 `net_amount` of daily_sales fall by them"#

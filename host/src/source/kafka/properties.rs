@@ -50,9 +50,12 @@ const ELSEWHERE: [(&str, &str); 3] = [
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "assay"), ("socket.keepalive.enable", "true")];
 
 /// What is set for a group member where the operator sets nothing.
-const MEMBER_DEFAULTS: [(&str, &str); 3] = [
+const MEMBER_DEFAULTS: [(&str, &str); 4] = [
     // A queue that was full is filled again at once, or the rate goes up and down like a saw.
     ("fetch.queue.backoff.ms", "20"),
+    // A broker answers one request of a connection after the other: the question for the topic's id
+    // before each batch waits behind a fetch that waits for messages.
+    ("fetch.wait.max.ms", "50"),
     // What waits inside the client, in KiB: a second's worth at full speed.
     ("queued.max.messages.kbytes", "32768"),
     // How soon new partitions of a known topic are seen.
