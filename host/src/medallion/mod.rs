@@ -15,6 +15,7 @@ pub mod key;
 
 mod business_date;
 pub mod judge;
+pub mod verdict;
 
 pub mod dedup;
 pub mod layer;

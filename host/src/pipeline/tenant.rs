@@ -137,22 +137,20 @@ impl TenantLayers {
             .collect()
     }
 
-    /// Housekeeping of the tables' logs that is due, to be run beside the loop.
-    pub fn housekeeping(&mut self) -> Vec<Maintenance> {
-        let gold = self
-            .gold
-            .iter_mut()
-            .map(|gathered| &mut gathered.gold.table);
-        let tables = [
+    fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
+        let gold = self.gold.iter_mut();
+        [
             &mut self.bronze.table,
             &mut self.quarantine.table,
             &mut self.silver.table,
-        ];
-        tables
-            .into_iter()
-            .chain(gold)
-            .filter_map(Table::maintenance)
-            .collect()
+        ]
+        .into_iter()
+        .chain(gold.map(|gathered| &mut gathered.gold.table))
+    }
+
+    /// Housekeeping of the tables' logs that is due, to be run beside the loop.
+    pub fn housekeeping(&mut self) -> Vec<Maintenance> {
+        self.tables().filter_map(Table::maintenance).collect()
     }
 
     /// When the next gold table wants its commit.
@@ -277,16 +275,7 @@ impl Layers for TenantLayers {
 
     async fn refresh(&mut self) -> Result<(), TenantError> {
         self.registry.refresh().await?;
-        let gold = self
-            .gold
-            .iter_mut()
-            .map(|gathered| &mut gathered.gold.table);
-        let tables = [
-            &mut self.bronze.table,
-            &mut self.quarantine.table,
-            &mut self.silver.table,
-        ];
-        for table in tables.into_iter().chain(gold) {
+        for table in self.tables() {
             table.refresh().await.map_err(LayerError::from)?;
         }
         Ok(())
