@@ -3,6 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// Batches are large and come by the second. The C library's allocator maps their buffers anew each
+/// time and keeps an arena a thread: twice the memory, and a fifth of the time spent in faults.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG")

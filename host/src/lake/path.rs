@@ -20,7 +20,10 @@ const NULL_DIRECTORY: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Whether rows with this value can be kept in a table that is partitioned by `column`. Delta
 /// reads an empty text as null, and a path has an end: such rows belong in quarantine.
 pub fn partition_value_fits(column: &str, value: &str) -> bool {
-    !value.is_empty() && directory(column, Some(value)).len() <= LONGEST_NAME
+    // An escaped byte is three.
+    let longest = 3 * column.len() + "=".len() + 3 * value.len();
+    !value.is_empty()
+        && (longest <= LONGEST_NAME || directory(column, Some(value)).len() <= LONGEST_NAME)
 }
 
 /// The value of a row as the log spells partition values. `None` for null, and for values that

@@ -157,6 +157,11 @@ impl Table {
         self.state.live.files.values()
     }
 
+    /// The live file at a path.
+    pub fn file(&self, path: &str) -> Option<&File> {
+        self.state.live.files.get(path)
+    }
+
     /// The live files whose partition has all these values.
     pub fn files_in(&self, partition: &PartitionValues) -> impl Iterator<Item = &File> {
         self.files().filter(move |file| file.lies_in(partition))

@@ -3,12 +3,13 @@
 //! One file for each partition that the rows touch. Splitting, encoding and compressing run on a
 //! blocking thread, so that the thread that commits never waits for the processor.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use deltalake::Path;
@@ -16,7 +17,7 @@ use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt as _};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -246,7 +247,7 @@ impl FileWriter {
     ) -> Result<(File, Bytes), LakeError> {
         let failed = |error| LakeError::data("encode", &self.table, error);
         let options = ArrowWriterOptions::new()
-            .with_properties(self.properties(rows.schema_ref()))
+            .with_properties(self.properties(rows)?)
             .with_skip_arrow_metadata(true);
         let mut bytes = Vec::new();
         let mut writer = ArrowWriter::try_new_with_options(&mut bytes, rows.schema(), options)
@@ -269,7 +270,7 @@ impl FileWriter {
         Ok((file, bytes.into()))
     }
 
-    fn properties(&self, schema: &Schema) -> WriterProperties {
+    fn properties(&self, rows: &RecordBatch) -> Result<WriterProperties, LakeError> {
         let compression = match self.packing {
             Packing::Quick => Compression::SNAPPY,
             Packing::Dense => Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
@@ -280,14 +281,20 @@ impl FileWriter {
             // The names that Parquet's specification gives to the parts of lists.
             .set_coerce_types(true)
             .set_statistics_enabled(EnabledStatistics::Chunk);
-        for field in schema.fields() {
-            // Payloads and digests hardly repeat: a dictionary of them is built only to be dropped.
-            if field.data_type() == &DataType::Binary {
-                let column = ColumnPath::from(field.name().as_str());
-                properties = properties.set_column_dictionary_enabled(column, false);
+        for (field, values) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            if repeats(values).map_err(|error| LakeError::data("encode", &self.table, error))? {
+                continue;
+            }
+            let column = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_dictionary_enabled(column.clone(), false);
+            if matches!(
+                field.data_type(),
+                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)
+            ) {
+                properties = properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
             }
         }
-        properties.build()
+        Ok(properties.build())
     }
 
     fn fresh_path(&self, values: &PartitionValues) -> String {
@@ -307,4 +314,25 @@ impl FileWriter {
         ));
         text
     }
+}
+
+/// Rows that are looked at to tell whether a column repeats its values.
+const SAMPLE: usize = 512;
+
+/// Whether a dictionary of a column's values pays: one that hardly repeats them, as ids, payloads
+/// and digests do, would have it built only to be dropped.
+fn repeats(values: &ArrayRef) -> Result<bool, ArrowError> {
+    if values.data_type() == &DataType::Binary {
+        return Ok(false);
+    }
+    if values.data_type().is_nested() || values.len() < SAMPLE {
+        return Ok(true);
+    }
+    let stride = values.len() / SAMPLE;
+    let rows = (0..SAMPLE).map(|row| u32::try_from(row * stride).unwrap_or_default());
+    let sample = compute::take(values, &UInt32Array::from_iter_values(rows), None)?;
+    let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())])?;
+    let keys = converter.convert_columns(&[sample])?;
+    let distinct: HashSet<_> = keys.iter().collect();
+    Ok(distinct.len() * 2 < SAMPLE)
 }

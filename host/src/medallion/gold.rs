@@ -1,7 +1,7 @@
 //! Gold: a fold of silver. Rows become states of groups, states merge with those in the table, and
 //! the files of the touched partitions are replaced in the commit that carries the progress.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
@@ -405,7 +405,7 @@ fn groups(keys: &[ArrayRef]) -> Result<(Vec<u32>, Vec<u32>), LayerError> {
         .iter()
         .map(|key| SortField::new(key.data_type().clone()));
     let rows = RowConverter::new(fields.collect())?.convert_columns(keys)?;
-    let mut known = std::collections::HashMap::new();
+    let mut known = HashMap::with_hasher(foldhash::fast::RandomState::default());
     let (mut group, mut first) = (Vec::with_capacity(rows.num_rows()), Vec::new());
     for (row, key) in rows.iter().enumerate() {
         let next = u32::try_from(known.len()).unwrap_or(u32::MAX);

@@ -11,9 +11,9 @@ use arrow::record_batch::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use super::cut::Cut;
-use super::dedup::{Fate, Index};
+use super::dedup::{Fate, Found, Index, Room};
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
-use super::key::key_hashes;
+use super::key::{KeyHash, key_hashes};
 use super::layer::{
     self, LayerError, Put, column, commit_of, evolved, files_of, moves, put, rows_of, window,
 };
@@ -41,7 +41,7 @@ pub struct Landed {
 }
 
 impl Silver {
-    /// Opens the table, or makes it. `most_keys` bounds the duplicates index.
+    /// Opens the table, or makes it. `most_bytes` bounds the duplicates index.
     ///
     /// # Errors
     /// A lake that can't be reached or written, or a table that is not ours to write.
@@ -49,7 +49,7 @@ impl Silver {
         lake: &Lake,
         tenant: &Tenant,
         rules: &Rules,
-        most_keys: usize,
+        most_bytes: usize,
     ) -> Result<Self, LayerError> {
         let spec = TableSpec {
             schema: rules.silver.clone(),
@@ -63,7 +63,7 @@ impl Silver {
         Ok(Self {
             table,
             tenant: tenant.clone(),
-            index: Index::new(most_keys),
+            index: Index::new(most_bytes),
         })
     }
 
@@ -87,9 +87,9 @@ impl Silver {
         let dates: HashSet<i32> = candidates.date.iter().copied().collect();
         for _ in 0..MOST_TRIES {
             self.read_keys(&dates).await?;
-            let fates = self
-                .index
-                .judge(&candidates.date, &candidates.key, &candidates.content);
+            let (date, key) = (&candidates.date, &candidates.key);
+            let found = self.look_up(date, key).await?;
+            let fates = self.index.judge(&found, date, key, &candidates.content);
             let first: Vec<bool> = fates.iter().map(|fate| *fate == Fate::First).collect();
             let landed = filter_record_batch(&all, &BooleanArray::from(first.clone()))?;
             let schema = evolved(&self.table, &rules.silver)?;
@@ -139,6 +139,7 @@ impl Silver {
         self.index.for_key(&rules.definition.key);
         self.read_keys(&candidates.date.iter().copied().collect())
             .await?;
+        let found = self.look_up(&candidates.date, &candidates.key).await?;
         let mut there = BTreeSet::new();
         for range in &cut.ranges {
             there.extend(self.landed(&range.partition, range.from, range.to).await?);
@@ -160,7 +161,7 @@ impl Silver {
                 let date = candidates.date.get(row).copied().unwrap_or_default();
                 let key = candidates.key.get(row).copied().unwrap_or_default();
                 let content = candidates.content.get(row).copied().unwrap_or_default();
-                match self.index.content(date, key) {
+                match self.index.content(&found, date, key) {
                     Some(held) if held != u128::from_le_bytes(content) => Fate::Conflict,
                     _ => Fate::Duplicate,
                 }
@@ -252,42 +253,75 @@ impl Silver {
     /// Brings the index of these dates up to silver's tail.
     async fn read_keys(&mut self, dates: &HashSet<i32>) -> Result<(), LayerError> {
         self.table.refresh().await?;
-        let mut unread: Vec<(i32, File)> = Vec::new();
-        for file in self.table.files() {
-            let Some(date) = date_of(file) else { continue };
-            if dates.contains(&date) && !self.index.knows(date, &file.path) {
-                unread.push((date, file.clone()));
-            }
-        }
-        let key = self.index_key();
-        let mut names: Vec<&str> = key.iter().map(String::as_str).collect();
-        names.push("_content");
-        let reader = self.table.reader();
-        for (date, file) in unread {
-            let mut found = Vec::new();
-            for rows in reader.read(&file, Some(&names)).await? {
-                let columns: Vec<(&str, ArrayRef)> = key
-                    .iter()
-                    .filter_map(|name| Some((name.as_str(), rows.column_by_name(name)?.clone())))
-                    .collect();
-                let Some(contents) = column::<BinaryArray>(&rows, "_content") else {
-                    continue;
-                };
-                let hashes = key_hashes(&columns, rows.num_rows());
-                for (hash, content) in hashes.into_iter().zip(contents) {
-                    if let (Ok(hash), Some(content)) = (hash, content) {
-                        found.push((hash, content_of(content)));
-                    }
+        'again: loop {
+            for (date, file) in self.unread(dates) {
+                let keys = self.keys_of(&file).await?;
+                self.index.add(date, &file.path, keys.into_iter());
+                if self.index.make_room(dates)? == Room::ReadAgain {
+                    continue 'again;
                 }
             }
-            self.index.add(date, &file.path, found.into_iter());
-            self.index.make_room(dates)?;
+            // Batches that joined since take room too.
+            if self.index.make_room(dates)? == Room::Enough {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    fn index_key(&self) -> Vec<String> {
-        self.index.key().to_vec()
+    /// The live files of these dates whose keys are not in the index.
+    fn unread(&mut self, dates: &HashSet<i32>) -> Vec<(i32, File)> {
+        for date in dates {
+            let table = &self.table;
+            self.index
+                .keep_live(*date, |path| table.file(path).is_some());
+        }
+        let files = self.table.files();
+        let dated = files.filter_map(|file| Some((date_of(file)?, file)));
+        dated
+            .filter(|(date, file)| dates.contains(date) && !self.index.knows(*date, &file.path))
+            .map(|(date, file)| (date, file.clone()))
+            .collect()
+    }
+
+    /// The keys and contents of a file's rows.
+    async fn keys_of(&self, file: &File) -> Result<Vec<(KeyHash, u128)>, LayerError> {
+        let key = self.index.key();
+        let mut names: Vec<&str> = key.iter().map(String::as_str).collect();
+        names.push("_content");
+        let mut found = Vec::new();
+        for rows in self.table.reader().read(file, Some(&names)).await? {
+            let columns: Vec<(&str, ArrayRef)> = key
+                .iter()
+                .filter_map(|name| Some((name.as_str(), rows.column_by_name(name)?.clone())))
+                .collect();
+            let Some(contents) = column::<BinaryArray>(&rows, "_content") else {
+                continue;
+            };
+            let hashes = key_hashes(&columns, rows.num_rows());
+            for (hash, content) in hashes.into_iter().zip(contents) {
+                if let (Ok(hash), Some(content)) = (hash, content) {
+                    found.push((hash, content_of(content)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Looks those keys up in silver that the index only has filters for.
+    async fn look_up(&self, dates: &[i32], keys: &[KeyHash]) -> Result<Found, LayerError> {
+        let mut found = Found::default();
+        for (path, suspects) in self.index.suspects(dates, keys) {
+            let file = self.table.file(&path);
+            let Some((date, file)) = file.and_then(|file| Some((date_of(file)?, file))) else {
+                continue;
+            };
+            for (key, content) in self.keys_of(file).await? {
+                if suspects.contains(&key) {
+                    found.add(date, key, content);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Lets a batch's keys count, now that its commit is durable.

@@ -72,6 +72,9 @@ pub struct Config {
     /// `[batch]`: when a batch is cut.
     #[serde(default)]
     pub batch: BatchConfig,
+    /// `[dedup]`: how much memory the index of silver's keys may take.
+    #[serde(default)]
+    pub dedup: DedupConfig,
     /// Where the TOML was read from; paths in it are relative to its folder.
     #[serde(skip)]
     pub path: PathBuf,
@@ -231,6 +234,21 @@ impl Default for BatchConfig {
             bytes: 32 << 20,
             every: Duration::from_millis(500),
         }
+    }
+}
+
+/// The index of the keys that are in silver.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DedupConfig {
+    /// `bytes`: of memory, about.
+    pub bytes: usize,
+}
+
+impl Default for DedupConfig {
+    /// Four million keys as they are, fifty million as filters: several days of sixty stores.
+    fn default() -> Self {
+        Self { bytes: 256 << 20 }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod plan;
 
 pub mod coordinate;
 
+mod batch;
 mod gathered;
 pub mod meter;
 pub mod tenant;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arrow::array::{Array, Int64Array};
 use tokio::task::block_in_place;
 
+use super::batch::{Batch, Prepared, decode};
 use super::config::Config;
 use super::coordinate::{Layer, Layers, Problem, Setback};
 use super::gathered::Gathered;
@@ -14,7 +15,6 @@ use super::meter::Meter;
 use crate::lake::{Lake, LakeError, Maintenance, Table};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
-use crate::medallion::decode::{Decoded, Decoder};
 use crate::medallion::judge::{self, Refusal};
 use crate::medallion::layer::LayerError;
 use crate::medallion::quarantine::{Kind, Quarantine};
@@ -29,8 +29,6 @@ const ROWS_READ_BACK: usize = 65_536;
 const MOST_TRIES: usize = 20;
 /// The limits of rules are this much wider where quarantine covers a batch, and convict nobody.
 const WIDE: u32 = 16;
-/// Keys in the duplicates index, at about 64 bytes each.
-const DEDUP_KEYS: usize = 4_000_000;
 
 /// Why a tenant's batch did not land.
 #[derive(Debug, thiserror::Error)]
@@ -60,18 +58,6 @@ fn lake_setback(error: &LakeError) -> Setback {
     match error {
         LakeError::Store { .. } | LakeError::DataFile { .. } | LakeError::Task(_) => Setback::Later,
         _ => Setback::Stop,
-    }
-}
-
-/// A batch and the rule set that judges it.
-pub struct Batch {
-    pub cut: Cut,
-    rules: Option<Arc<Rules>>,
-}
-
-impl Batch {
-    pub fn new(cut: Cut) -> Self {
-        Self { cut, rules: None }
     }
 }
 
@@ -108,14 +94,10 @@ impl TenantLayers {
         let tenant = &config.tenant;
         let active = registry.active().ok_or(TenantError::NoRuleSet)?;
         let rules = registry.rules(active).await?;
-        let most_keys = std::env::var("ASSAY_DEDUP_KEYS").ok();
-        let most_keys = most_keys
-            .and_then(|keys| keys.parse().ok())
-            .unwrap_or(DEDUP_KEYS);
         let mut layers = Self {
             bronze: Bronze::open(lake, tenant, &rules).await?,
             quarantine: Quarantine::open(lake, tenant).await?,
-            silver: Silver::open(lake, tenant, &rules, most_keys).await?,
+            silver: Silver::open(lake, tenant, &rules, config.dedup.bytes).await?,
             gold: Vec::new(),
             lake: lake.clone(),
             tenant: tenant.clone(),
@@ -185,25 +167,38 @@ impl TenantLayers {
         Ok(rules)
     }
 
-    fn decode(&self, cut: &Cut, rules: &Rules) -> Decoded {
-        let schema = rules.definition.event_schema();
-        let mut decoder = Decoder::new(&schema, self.bronze.extra_columns(rules));
-        block_in_place(|| decoder.decode(&cut.raw()))
+    /// A batch of what a source delivered. Where it can be told yet which rule set will judge it,
+    /// that begins at once.
+    pub async fn batch(&mut self, cut: Cut) -> Batch {
+        let Some(active) = self.registry.active() else {
+            return Batch::new(cut, None);
+        };
+        match self.rules(active).await {
+            Ok(rules) => {
+                let extra = self.bronze.extra_columns(&rules);
+                Batch::ahead(cut, rules, extra)
+            }
+            // Pinning the batch will say the same.
+            Err(_) => Batch::new(cut, None),
+        }
     }
 
-    /// Puts a batch into bronze while the rules judge it.
+    /// Puts a batch into bronze, with what the rules make of it.
     async fn put_bronze(
         &mut self,
-        cut: &Cut,
-        rules: &Rules,
+        batch: &mut Batch,
+        rules: &Arc<Rules>,
     ) -> Result<Result<judge::Judged, LayerError>, TenantError> {
         for _ in 0..MOST_TRIES {
-            let decoded = self.decode(cut, rules);
-            let (written, judged) = tokio::join!(self.bronze.write(cut, &decoded, rules), async {
-                block_in_place(|| judge::judge(rules, cut, &decoded, 1))
-            });
-            match self.bronze.commit(&cut.ranges, written?).await {
-                Ok(()) => return Ok(judged.map_err(LayerError::from)),
+            let extra = self.bronze.extra_columns(rules);
+            let prepared = match batch.prepared(rules, &extra).await {
+                Some(prepared) => prepared,
+                None => block_in_place(|| Prepared::make(&batch.cut, rules.clone(), extra)),
+            };
+            let cut = &batch.cut;
+            let written = self.bronze.write(cut, &prepared.decoded, rules).await?;
+            match self.bronze.commit(&cut.ranges, written).await {
+                Ok(()) => return Ok(prepared.judged.map_err(LayerError::from)),
                 Err(LayerError::Changed { .. }) => {
                     self.bronze
                         .table
@@ -299,7 +294,7 @@ impl Layers for TenantLayers {
         let number = self.registry.active().ok_or(TenantError::NoRuleSet)?;
         let rules = self.rules(number).await?;
         batch.rules = Some(rules.clone());
-        let judged = self.put_bronze(&batch.cut, &rules).await?;
+        let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
         match judged {
             Ok(judged) => Ok(Some(Judged {
@@ -330,14 +325,17 @@ impl Layers for TenantLayers {
             .ok_or(TenantError::NoRuleSet)?;
         let (number, _) = self.registry.judging(partition, from, pinned);
         let rules = Some(self.rules(number).await?);
-        Ok((Batch { cut, rules }, end))
+        Ok((Batch::new(cut, rules), end))
     }
 
     async fn judge(&mut self, batch: &Batch, covered: bool) -> Result<Judged, TenantError> {
         let rules = Self::rules_of(batch)?;
-        let decoded = self.decode(&batch.cut, &rules);
+        let extra = self.bronze.extra_columns(&rules);
         let width = if covered { WIDE } else { 1 };
-        let judged = block_in_place(|| judge::judge(&rules, &batch.cut, &decoded, width));
+        let judged = block_in_place(|| {
+            let decoded = decode(&batch.cut, &rules, extra);
+            judge::judge(&rules, &batch.cut, &decoded, width)
+        });
         let mut judged = judged.map_err(LayerError::from)?;
         if covered {
             self.hold_to_quarantine(&batch.cut, &rules, &mut judged)

@@ -9,10 +9,11 @@ use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use tokio::sync::{oneshot, watch};
 
+use super::batch::Batch;
 use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
 use super::coordinate::{Coordinator, Layers, Problem, Setback};
 use super::meter::Meter;
-use super::tenant::{Batch, TenantError, TenantLayers};
+use super::tenant::{TenantError, TenantLayers};
 use crate::medallion::cut::{Cut, Range};
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::{Event, Records, Source, SourceError, Start};
@@ -77,6 +78,13 @@ struct Pending {
     since: Option<Instant>,
 }
 
+/// A batch that is cut and not yet in bronze.
+struct Cutting {
+    batch: Batch,
+    /// Where it ends in each of its partitions.
+    ends: Vec<(Partition, Offset)>,
+}
+
 /// The loop of one tenant.
 pub struct Worker<S: Source> {
     tenant: Tenant,
@@ -89,6 +97,8 @@ pub struct Worker<S: Source> {
     shutdown: watch::Receiver<bool>,
     epoch: u64,
     pending: Pending,
+    /// Being judged, while the batch before it lands and the one behind it gathers.
+    ahead: Option<Cutting>,
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
@@ -149,6 +159,7 @@ impl<S: Source> Worker<S> {
             shutdown,
             epoch: 0,
             pending: Pending::default(),
+            ahead: None,
             tries: 0,
             silent_since: None,
         }
@@ -176,7 +187,7 @@ impl<S: Source> Worker<S> {
             let now = Instant::now();
             let due = self.pending.due(&self.limits);
             if self.pending.is_full(&self.limits) || due.is_some_and(|due| due <= now) {
-                self.flush().await?;
+                self.cut().await?;
             }
             self.gold(false).await?;
             self.keep_house();
@@ -186,7 +197,14 @@ impl<S: Source> Worker<S> {
                 .flatten()
                 .min();
             let event = tokio::select! {
+                // What the source has at hand comes first: the next batch is then judged while
+                // this one lands.
+                biased;
                 event = self.source.next() => event,
+                () = ready(&mut self.ahead) => {
+                    self.land().await?;
+                    continue;
+                }
                 () = sleep_until(wake) => continue,
                 _ = self.shutdown.changed() => continue,
             };
@@ -226,7 +244,7 @@ impl<S: Source> Worker<S> {
                 self.flush().await?;
                 self.gold(true).await?;
                 self.coordinator.release();
-                self.pending = Pending::default();
+                self.drop_all();
                 // The source may have been closed meanwhile, and then nobody waits.
                 let _ = done.send(());
             }
@@ -280,7 +298,7 @@ impl<S: Source> Worker<S> {
     ) -> Result<(), WorkerError> {
         self.epoch = epoch;
         self.silent_since = None;
-        self.pending = Pending::default();
+        self.drop_all();
         let positions = loop {
             match self.coordinator.catch_up(partitions).await {
                 Ok(positions) => break positions,
@@ -343,14 +361,16 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Cuts a batch of what is pending, and lands it.
+    /// Lands everything that was taken in.
     async fn flush(&mut self) -> Result<(), WorkerError> {
+        self.cut().await?;
+        self.land().await
+    }
+
+    /// Cuts a batch of what is pending, and lands the one before it meanwhile.
+    async fn cut(&mut self) -> Result<(), WorkerError> {
         let pending = std::mem::take(&mut self.pending);
         if pending.parts.is_empty() {
-            return Ok(());
-        }
-        if !self.check_sources(&pending).await? {
-            self.begin_again();
             return Ok(());
         }
         let mut parts = Vec::new();
@@ -371,11 +391,28 @@ impl<S: Source> Worker<S> {
             tenant: self.tenant.clone(),
             source,
         })?;
-        match self
-            .coordinator
-            .land(&mut Batch::new(cut), ends.clone())
-            .await
-        {
+        let batch = self.coordinator.layers.batch(cut).await;
+        match self.ahead.replace(Cutting { batch, ends }) {
+            Some(before) => self.land_one(before).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lands the batch that is ahead.
+    async fn land(&mut self) -> Result<(), WorkerError> {
+        match self.ahead.take() {
+            Some(cutting) => self.land_one(cutting).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn land_one(&mut self, cutting: Cutting) -> Result<(), WorkerError> {
+        let Cutting { mut batch, ends } = cutting;
+        if !self.check_sources(&batch.cut.ranges).await? {
+            self.begin_again();
+            return Ok(());
+        }
+        match self.coordinator.land(&mut batch, ends.clone()).await {
             Ok(true) => {
                 self.tries = 0;
                 self.source.commit_for_monitors(&ends).await;
@@ -395,9 +432,9 @@ impl<S: Source> Worker<S> {
 
     /// A topic that was made again since the batch was read is another topic.
     /// False: the source can't be asked for now.
-    async fn check_sources(&mut self, pending: &Pending) -> Result<bool, WorkerError> {
+    async fn check_sources(&mut self, ranges: &[Range]) -> Result<bool, WorkerError> {
         let mut checked: BTreeMap<&str, ()> = BTreeMap::new();
-        for partition in pending.parts.keys() {
+        for Range { partition, .. } in ranges {
             if checked.insert(&partition.topic, ()).is_some() {
                 continue;
             }
@@ -433,9 +470,14 @@ impl<S: Source> Worker<S> {
 
     /// Drops everything in flight and has the source assign its partitions anew.
     fn begin_again(&mut self) {
-        self.pending = Pending::default();
+        self.drop_all();
         self.coordinator.release();
         self.source.restart();
+    }
+
+    fn drop_all(&mut self) {
+        self.pending = Pending::default();
+        self.ahead = None;
     }
 
     /// Waits as an error asks for, or gives it back.
@@ -472,6 +514,14 @@ impl<S: Source> Worker<S> {
             _ = self.shutdown.changed() => {}
         }
         Ok(())
+    }
+}
+
+/// Until the batch that is ahead is judged.
+async fn ready(ahead: &mut Option<Cutting>) {
+    match ahead {
+        Some(cutting) => cutting.batch.ready().await,
+        None => std::future::pending().await,
     }
 }
 

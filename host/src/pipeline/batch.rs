@@ -1,0 +1,109 @@
+//! A batch on its way into the tables, and the work on it that looks at no table.
+//!
+//! Decoding and judging depend on the messages and the rule set alone, so they are done ahead, on a
+//! thread of their own, while the batch before is being committed. What was done under a rule set
+//! that is no longer the active one when the batch is pinned is thrown away, and done again.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Field;
+use tokio::task::JoinHandle;
+
+use crate::medallion::cut::Cut;
+use crate::medallion::decode::{Decoded, Decoder};
+use crate::medallion::judge::{self, JudgeError};
+use crate::medallion::rules::Rules;
+
+/// A batch and the rule set that judges it.
+pub struct Batch {
+    pub cut: Arc<Cut>,
+    /// Once it is pinned.
+    pub rules: Option<Arc<Rules>>,
+    ahead: Ahead,
+}
+
+/// A batch, decoded and judged by one rule set.
+pub struct Prepared {
+    pub rules: Arc<Rules>,
+    /// The columns that bronze had beside the declared ones.
+    extra: Vec<Field>,
+    pub decoded: Decoded,
+    pub judged: Result<judge::Judged, JudgeError>,
+}
+
+enum Ahead {
+    None,
+    Running(JoinHandle<Prepared>),
+    Done(Box<Prepared>),
+}
+
+impl Batch {
+    /// A batch of which nothing is done ahead.
+    pub fn new(cut: Cut, rules: Option<Arc<Rules>>) -> Self {
+        Self {
+            cut: Arc::new(cut),
+            rules,
+            ahead: Ahead::None,
+        }
+    }
+
+    /// A batch that is decoded and judged from now on, on another thread.
+    pub fn ahead(cut: Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
+        let cut = Arc::new(cut);
+        let task = {
+            let cut = cut.clone();
+            tokio::task::spawn_blocking(move || Prepared::make(&cut, rules, extra))
+        };
+        Self {
+            cut,
+            rules: None,
+            ahead: Ahead::Running(task),
+        }
+    }
+
+    /// Waits until what is done ahead is done.
+    ///
+    /// # Cancellation
+    /// Safe: the work goes on.
+    pub async fn ready(&mut self) {
+        if let Ahead::Running(task) = &mut self.ahead {
+            self.ahead = match task.await {
+                Ok(prepared) => Ahead::Done(Box::new(prepared)),
+                // The runtime is ending; whoever needs it does it again.
+                Err(_) => Ahead::None,
+            };
+        }
+    }
+
+    /// What was done ahead, if it was done for this rule set and bronze's columns of now.
+    pub async fn prepared(&mut self, rules: &Rules, extra: &[Field]) -> Option<Prepared> {
+        self.ready().await;
+        match std::mem::replace(&mut self.ahead, Ahead::None) {
+            Ahead::Done(prepared) if prepared.fits(rules, extra) => Some(*prepared),
+            _ => None,
+        }
+    }
+}
+
+impl Prepared {
+    /// Decodes and judges a batch.
+    pub fn make(cut: &Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
+        let decoded = decode(cut, &rules, extra.clone());
+        let judged = judge::judge(&rules, cut, &decoded, 1);
+        Self {
+            rules,
+            extra,
+            decoded,
+            judged,
+        }
+    }
+
+    fn fits(&self, rules: &Rules, extra: &[Field]) -> bool {
+        self.rules.number == rules.number && self.extra == extra
+    }
+}
+
+/// Takes a batch's messages apart.
+pub fn decode(cut: &Cut, rules: &Rules, extra: Vec<Field>) -> Decoded {
+    Decoder::new(&rules.definition.event_schema(), extra).decode(&cut.raw())
+}
