@@ -14,6 +14,7 @@ mod action;
 mod checkpoint;
 mod columns;
 mod commit;
+mod encode;
 mod error;
 mod file;
 mod log;
