@@ -115,6 +115,17 @@ impl Index {
         }
     }
 
+    /// A file took the place of others: it is known where all of them were.
+    pub fn replaced(&mut self, date: i32, old: &[String], new: &str) {
+        let Some(date) = self.dates.get_mut(&date) else {
+            return;
+        };
+        let known = old.iter().filter(|file| date.files.remove(*file));
+        if known.count() == old.len() {
+            date.files.insert(new.to_owned());
+        }
+    }
+
     /// Makes room by forgetting the dates that were not asked for longest.
     ///
     /// # Errors
@@ -197,6 +208,19 @@ mod tests {
     fn rows_of_one_batch_meet_each_other() {
         let fates = index().judge(&[3, 3, 3], &[9, 9, 9], &[A, A, B]);
         assert_eq!(fates, [Fate::First, Fate::Duplicate, Fate::Conflict]);
+    }
+
+    #[test]
+    fn a_packed_file_is_known_if_all_that_it_holds_was() {
+        let mut index = index();
+        index.add(1, "g", std::iter::empty());
+        index.replaced(1, &["f".to_owned(), "g".to_owned()], "fg");
+        assert!(index.knows(1, "fg") && !index.knows(1, "f") && !index.knows(1, "g"));
+        index.replaced(1, &["fg".to_owned(), "unread".to_owned()], "all");
+        assert!(!index.knows(1, "all") && !index.knows(1, "fg"));
+        assert_eq!(index.judge(&[1], &[7], &[A]), [Fate::Duplicate]);
+        index.replaced(2, &["h".to_owned()], "i");
+        assert!(!index.knows(2, "i"), "a date that is not here");
     }
 
     #[test]

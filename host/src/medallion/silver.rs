@@ -18,7 +18,7 @@ use super::layer::{self, LayerError, Put, column, commit_of, evolved, moves, put
 use super::quarantine::texts;
 use super::rules::{Rules, SALE_DATE};
 use super::stored::{IDENTITY, Stored};
-use crate::lake::{Commit, File, Lake, Table, TableSpec};
+use crate::lake::{Commit, File, Lake, LakeError, Packed, Table, TableSpec};
 use crate::names::{Offset, Partition, Tenant};
 
 /// How often a batch is deduplicated anew because other writers touched its dates.
@@ -197,6 +197,19 @@ impl Silver {
     ) -> Result<(Vec<RecordBatch>, Offset), LayerError> {
         let stored = Stored::read(&self.table, partition, (from, to), None, most_rows).await?;
         Ok((stored.rows, stored.end))
+    }
+
+    /// Has the table hold a packed file: its keys are those of the files that it replaces.
+    ///
+    /// # Errors
+    /// What the lake says.
+    pub async fn pack(&mut self, packed: Packed) -> Result<(), LakeError> {
+        if let Some(replaced) = packed.commit(&mut self.table).await?
+            && let Some(date) = date_of(&replaced.new)
+        {
+            self.index.replaced(date, &replaced.old, &replaced.new.path);
+        }
+        Ok(())
     }
 
     /// Forgets the index; it is read again as rows arrive.

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 
 use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
-use super::coordinate::{Coordinator, Layers, Problem, Setback};
+use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
 use super::meter::Meter;
 use super::tenant::{Batch, TenantError, TenantLayers};
+use crate::lake::{LakeError, Packed};
 use crate::medallion::cut::{Cut, Range};
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::{Event, Records, Source, SourceError, Start};
@@ -92,7 +94,12 @@ pub struct Worker<S: Source> {
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
+    /// Packing of small files beside the loop, one at a time. Dropped with the loop.
+    packing: JoinSet<PackingDone>,
 }
+
+/// A packing that has run, and in which layer's table.
+type PackingDone = (Layer, Result<Packed, LakeError>);
 
 /// What the loop does next.
 enum Next {
@@ -151,6 +158,7 @@ impl<S: Source> Worker<S> {
             pending: Pending::default(),
             tries: 0,
             silent_since: None,
+            packing: JoinSet::new(),
         }
     }
 
@@ -188,6 +196,10 @@ impl<S: Source> Worker<S> {
             let event = tokio::select! {
                 event = self.source.next() => event,
                 () = sleep_until(wake) => continue,
+                Some(done) = self.packing.join_next() => {
+                    self.pack(done).await;
+                    continue;
+                }
                 _ = self.shutdown.changed() => continue,
             };
             let Some(event) = event else { return Ok(()) };
@@ -205,6 +217,23 @@ impl<S: Source> Worker<S> {
                     tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
                 }
             });
+        }
+        if self.packing.is_empty()
+            && let Some((layer, due)) = self.coordinator.layers.compaction()
+        {
+            self.packing.spawn(async move { (layer, due.run().await) });
+        }
+    }
+
+    /// Commits what was packed. Whatever fails, the small files are still there.
+    async fn pack(&mut self, done: Result<PackingDone, JoinError>) {
+        let packed = match done {
+            Ok((layer, Ok(packed))) => self.coordinator.layers.pack(layer, packed).await,
+            Ok((_, Err(error))) => Err(error),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = packed {
+            tracing::warn!(%error, "packing small files failed; nothing is lost, it is tried again later");
         }
     }
 
