@@ -16,6 +16,9 @@ mod kafka_road;
 /// From files to gold, once and again, and killed on the way.
 mod files;
 
+/// Many small batches that end as few files, with every row in them once.
+mod compaction;
+
 /// What a user gets wrong, and what comes in wrong: a clear error or a quarantined row.
 mod bad_input;
 

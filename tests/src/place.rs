@@ -171,8 +171,17 @@ impl Place {
 
     /// Rows of a table of the lake as JSON objects, read by Polars.
     pub fn rows(&self, table: &str) -> Vec<serde_json::Value> {
+        self.listed("rows.py", table)
+    }
+
+    /// The live files of a table of the lake, read by delta-rs.
+    pub fn files(&self, table: &str) -> Vec<serde_json::Value> {
+        self.listed("files.py", table)
+    }
+
+    fn listed(&self, script: &str, table: &str) -> Vec<serde_json::Value> {
         let path = self.lake().join(table);
-        let text = self.reader("rows.py", &[path.to_str().unwrap()]);
+        let text = self.reader(script, &[path.to_str().unwrap()]);
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()

@@ -204,8 +204,7 @@ impl Table {
     fn check(&self, commit: &Commit) -> Result<(), CommitError> {
         self.go_on()
             .map_err(|error| CommitError::Refused(error.to_string()))?;
-        let append_only = self.properties().get("delta.appendOnly");
-        if !commit.removes.is_empty() && append_only.is_some_and(|on| on == "true") {
+        if !commit.removes.is_empty() && self.is_append_only() {
             let reason = format!(
                 "{} is append-only, but files are to be removed",
                 self.path()
@@ -231,6 +230,11 @@ impl Table {
             return Err(CommitError::PartitionTouched { files });
         }
         self.check_columns(commit)
+    }
+
+    pub(super) fn is_append_only(&self) -> bool {
+        let set = self.properties().get("delta.appendOnly");
+        set.is_some_and(|set| set == "true")
     }
 
     /// Checks that the files were written under columns that the table has.

@@ -83,6 +83,15 @@ pub enum LakeError {
         source: Source,
     },
 
+    #[error(
+        "{path} holds {found} rows, but its log says {noted}; nothing was packed, its statistics or the file are damaged"
+    )]
+    RowsDiffer {
+        path: String,
+        noted: i64,
+        found: i64,
+    },
+
     #[error("a task of the lake was stopped: {0}")]
     Task(#[from] tokio::task::JoinError),
 }

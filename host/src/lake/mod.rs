@@ -4,7 +4,7 @@
 //!  Lake ──► Table (the tail of one log) ──► FileWriter ──► files nobody sees yet
 //!             │  ▲                                             │
 //!             │  └───────────── commit ◄───────────────────────┘
-//!             └──► FileReader, Maintenance
+//!             └──► FileReader, Maintenance, Compaction
 //! ```
 //!
 //! A commit costs the same however long the log and however many the files: the tail is kept in
@@ -14,6 +14,8 @@ mod action;
 mod checkpoint;
 mod columns;
 mod commit;
+mod compact;
+mod encode;
 mod error;
 mod file;
 mod log;
@@ -30,6 +32,7 @@ mod tests;
 mod write;
 
 pub use commit::{Commit, CommitError, Committed, Move};
+pub use compact::{Compaction, Packed, Replaced};
 pub use error::LakeError;
 pub use file::{Bound, File, PartitionValues};
 pub use maintain::{Maintained, Maintenance};

@@ -1,5 +1,6 @@
 //! Reading data files: what a file holds, with what the table says about it filled in.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,15 +9,20 @@ use arrow::array::{
 use arrow::compute::{self, CastOptions};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use deltalake::Path;
 use deltalake::logstore::object_store::{GetResultPayload, ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::ChunkReader;
+use parquet::file::statistics::Statistics;
 
 use super::log::Log;
 use super::state::State;
-use super::{File, LakeError};
+use super::{File, LakeError, PartitionValues};
 
 /// Rows a batch: what one call of a component takes.
 const BATCH: usize = 8_192;
@@ -29,10 +35,24 @@ pub struct FileReader {
     schema: SchemaRef,
 }
 
+/// A file that is open and not decoded yet.
+pub(super) struct Opened {
+    held: Held,
+    wanted: Wanted,
+    name: String,
+}
+
 /// What is asked of a file.
-struct Wanted<'a> {
-    file: &'a File,
+struct Wanted {
+    values: PartitionValues,
     schema: SchemaRef,
+    within: Option<(String, Range<i64>)>,
+}
+
+enum Held {
+    /// On a local disk only the chunks of the columns asked for are read.
+    OnDisk(std::fs::File),
+    Fetched(Bytes),
 }
 
 impl FileReader {
@@ -55,19 +75,68 @@ impl FileReader {
         file: &File,
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, LakeError> {
+        let opened = self.open(file, columns).await?;
+        let task = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            opened.each(|rows| {
+                all.push(rows);
+                Ok(())
+            })?;
+            Ok(all)
+        });
+        task.await?
+    }
+
+    /// Has `add` gather a file's rows in `held`, some at a time, so that what is not kept takes no
+    /// memory. Rows come in large groups; of those without a value of the integer column `within`
+    /// its range none come. What is asked is else as for `read`.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn gather<T: Send + 'static>(
+        &self,
+        file: &File,
+        columns: Option<&[&str]>,
+        within: (&str, Range<i64>),
+        mut held: T,
+        add: impl Fn(&mut T, &RecordBatch) -> Result<(), ArrowError> + Send + 'static,
+    ) -> Result<T, LakeError> {
+        let mut opened = self.open(file, columns).await?;
+        opened.wanted.within = Some((within.0.to_owned(), within.1));
+        let task = tokio::task::spawn_blocking(move || {
+            let name = opened.name.clone();
+            opened.each(|rows| {
+                add(&mut held, &rows).map_err(|error| LakeError::data("read", &name, error))
+            })?;
+            Ok(held)
+        });
+        task.await?
+    }
+
+    /// Opens a file whose rows are then taken batch by batch; what is asked is as for `read`.
+    pub(super) async fn open(
+        &self,
+        file: &File,
+        columns: Option<&[&str]>,
+    ) -> Result<Opened, LakeError> {
         let schema = self.asked(columns)?;
         let name = format!("{}/{}", self.table, file.path);
         let failed = |error| LakeError::store("read", &name, error);
         let path = Path::parse(&file.path).map_err(|error| failed(error.into()))?;
         let found = self.objects.get(&path).await.map_err(failed)?;
-        // On a local disk only the chunks of the columns asked for are read.
-        match found.payload {
-            GetResultPayload::File(open, _) => decode(open, file, schema, name).await,
-            GetResultPayload::Stream(_) => {
-                let bytes = found.bytes().await.map_err(failed)?;
-                decode(bytes, file, schema, name).await
-            }
-        }
+        let held = match found.payload {
+            GetResultPayload::File(open, _) => Held::OnDisk(open),
+            GetResultPayload::Stream(_) => Held::Fetched(found.bytes().await.map_err(failed)?),
+        };
+        Ok(Opened {
+            held,
+            wanted: Wanted {
+                values: file.partition_values.clone(),
+                schema,
+                within: None,
+            },
+            name,
+        })
     }
 
     fn asked(&self, columns: Option<&[&str]>) -> Result<SchemaRef, LakeError> {
@@ -88,33 +157,38 @@ impl FileReader {
     }
 }
 
-async fn decode(
-    bytes: impl ChunkReader + 'static,
-    file: &File,
-    schema: SchemaRef,
-    name: String,
-) -> Result<Vec<RecordBatch>, LakeError> {
-    let file = file.clone();
-    let task = tokio::task::spawn_blocking(move || {
-        let wanted = Wanted {
-            file: &file,
-            schema,
+impl Opened {
+    /// Hands on the rows in order, some at a time. Holds its thread until all are decoded.
+    ///
+    /// # Errors
+    /// `DataFile` for a file that can't be decoded; then what `take` says.
+    pub(super) fn each(
+        self,
+        mut take: impl FnMut(RecordBatch) -> Result<(), LakeError>,
+    ) -> Result<(), LakeError> {
+        let Self { held, wanted, name } = self;
+        let failed = |error| LakeError::data("decode", &name, error);
+        let batches = match held {
+            Held::OnDisk(file) => wanted.batches(file),
+            Held::Fetched(bytes) => wanted.batches(bytes),
         };
-        wanted
-            .decode(bytes)
-            .map_err(|error| LakeError::data("decode", &name, error))
-    });
-    task.await?
+        for rows in batches.map_err(failed)? {
+            take(rows.and_then(|rows| wanted.fill(&rows)).map_err(failed)?)?;
+        }
+        Ok(())
+    }
 }
 
-impl Wanted<'_> {
-    fn decode(&self, bytes: impl ChunkReader + 'static) -> Result<Vec<RecordBatch>, ArrowError> {
+impl Wanted {
+    fn batches(
+        &self,
+        bytes: impl ChunkReader + 'static,
+    ) -> Result<ParquetRecordBatchReader, ArrowError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
         let held = builder.schema();
         let stands = |field: &&FieldRef| {
-            !self.file.partition_values.contains_key(field.name())
-                && held.field_with_name(field.name()).is_ok()
+            !self.values.contains_key(field.name()) && held.field_with_name(field.name()).is_ok()
         };
         let names = self
             .schema
@@ -123,18 +197,35 @@ impl Wanted<'_> {
             .filter(stands)
             .map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.collect::<Vec<_>>());
-        let reader = builder
+        let groups = builder.metadata().row_groups().iter().enumerate();
+        let groups = groups.filter(|(_, group)| self.may_lie_in(group));
+        let groups = groups.map(|(number, _)| number).collect();
+        Ok(builder
+            .with_row_groups(groups)
             .with_projection(mask)
             .with_batch_size(BATCH)
-            .build()?;
-        reader.map(|rows| self.fill(&rows?)).collect()
+            .build()?)
+    }
+
+    /// Whether a group may hold rows that are asked for, as far as its statistics tell.
+    fn may_lie_in(&self, group: &RowGroupMetaData) -> bool {
+        let Some((name, range)) = &self.within else {
+            return true;
+        };
+        let mut columns = group.columns().iter();
+        let column = columns.find(|column| column.column_path().parts() == [name.as_str()]);
+        let bounds = match column.and_then(|column| column.statistics()) {
+            Some(Statistics::Int64(bounds)) => bounds.min_opt().zip(bounds.max_opt()),
+            _ => None,
+        };
+        bounds.is_none_or(|(low, high)| *low < range.end && *high >= range.start)
     }
 
     /// The rows with the columns asked for.
     fn fill(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let count = rows.num_rows();
         let columns = self.schema.fields().iter().map(|field| {
-            if let Some(value) = self.file.partition_values.get(field.name()) {
+            if let Some(value) = self.values.get(field.name()) {
                 return repeated(field, value.as_deref(), count);
             }
             match rows.column_by_name(field.name()) {

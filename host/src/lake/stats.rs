@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DecimalType as _, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
 };
 use chrono::DateTime;
 
@@ -16,78 +16,170 @@ const COLUMNS: usize = 32;
 /// Longer texts are bounded by this many characters.
 const LONGEST: usize = 32;
 
-/// The statistics of rows that become one file.
-pub(super) fn of(rows: &RecordBatch) -> String {
-    let mut smallest = Vec::new();
-    let mut largest = Vec::new();
-    let mut nulls = Vec::new();
-    let schema = rows.schema_ref();
-    for (field, column) in schema.fields().iter().zip(rows.columns()).take(COLUMNS) {
-        if matches!(field.data_type(), DataType::List(_)) {
-            continue;
-        }
-        let name = serde_json::Value::from(field.name().as_str());
-        nulls.push(format!("{name}:{}", column.null_count()));
-        if let Some((low, high)) = bounds(column) {
-            smallest.push(format!("{name}:{low}"));
-            largest.push(format!("{name}:{high}"));
-        }
-    }
-    format!(
-        r#"{{"numRecords":{},"minValues":{{{}}},"maxValues":{{{}}},"nullCount":{{{}}}}}"#,
-        rows.num_rows(),
-        smallest.join(","),
-        largest.join(","),
-        nulls.join(","),
-    )
+/// The statistics of rows that become one file, gathered batch by batch.
+pub(super) struct Statistics {
+    rows: usize,
+    columns: Vec<Column>,
 }
 
-/// The smallest and the largest value, as JSON. `None`: there is none, or the type has no order
-/// that all readers share. Decimals keep all their digits, so they are not built as JSON numbers.
-fn bounds(column: &ArrayRef) -> Option<(String, String)> {
-    macro_rules! of {
-        ($kind:ty) => {{
-            let column = column.as_primitive::<$kind>();
-            (compute::min(column)?, compute::max(column)?)
-        }};
+struct Column {
+    /// Where it stands among the columns of a batch.
+    position: usize,
+    name: String,
+    data_type: DataType,
+    nulls: usize,
+    span: Option<Span>,
+}
+
+/// The smallest and the largest value so far, whole: what is shortened can't be compared.
+enum Span {
+    Integers(i64, i64),
+    Units(i128, i128),
+    Floats(f64, f64),
+    Texts(String, String),
+}
+
+impl Statistics {
+    /// Of rows with these columns.
+    pub(super) fn new(schema: &Schema) -> Self {
+        let fields = schema.fields().iter().enumerate().take(COLUMNS);
+        let columns = fields
+            .filter(|(_, field)| !matches!(field.data_type(), DataType::List(_)))
+            .map(|(position, field)| Column {
+                position,
+                name: field.name().clone(),
+                data_type: field.data_type().clone(),
+                nulls: 0,
+                span: None,
+            });
+        Self {
+            rows: 0,
+            columns: columns.collect(),
+        }
     }
-    macro_rules! numbers {
-        ($kind:ty) => {{
-            let (low, high) = of!($kind);
-            (low.to_string(), high.to_string())
-        }};
+
+    pub(super) fn add(&mut self, rows: &RecordBatch) {
+        self.rows += rows.num_rows();
+        for column in &mut self.columns {
+            let Some(values) = rows.columns().get(column.position) else {
+                continue;
+            };
+            column.nulls += values.null_count();
+            column.span = match (column.span.take(), Span::of(values)) {
+                (Some(held), Some(further)) => Some(held.join(further)),
+                (held, further) => held.or(further),
+            };
+        }
     }
-    Some(match column.data_type() {
-        DataType::Int8 => numbers!(Int8Type),
-        DataType::Int16 => numbers!(Int16Type),
-        DataType::Int32 => numbers!(Int32Type),
-        DataType::Int64 => numbers!(Int64Type),
-        DataType::Float64 => {
-            let (low, high) = of!(Float64Type);
-            // Infinite and not-a-number can't be spelled.
-            let spell = |value: f64| serde_json::Number::from_f64(value).map(|n| n.to_string());
-            (spell(low)?, spell(high)?)
+
+    pub(super) fn text(&self) -> String {
+        let mut smallest = Vec::new();
+        let mut largest = Vec::new();
+        let mut nulls = Vec::new();
+        for column in &self.columns {
+            let name = quoted(&column.name);
+            nulls.push(format!("{name}:{}", column.nulls));
+            let span = column.span.as_ref();
+            if let Some((low, high)) = span.and_then(|span| span.spell(&column.data_type)) {
+                smallest.push(format!("{name}:{low}"));
+                largest.push(format!("{name}:{high}"));
+            }
         }
-        DataType::Decimal128(precision, scale) => {
-            let (low, high) = of!(Decimal128Type);
-            let spell = |units| Decimal128Type::format_decimal(units, *precision, *scale);
-            (spell(low), spell(high))
+        format!(
+            r#"{{"numRecords":{},"minValues":{{{}}},"maxValues":{{{}}},"nullCount":{{{}}}}}"#,
+            self.rows,
+            smallest.join(","),
+            largest.join(","),
+            nulls.join(","),
+        )
+    }
+}
+
+impl Span {
+    /// `None`: there is no value, or the type has no order that all readers share.
+    fn of(column: &ArrayRef) -> Option<Self> {
+        macro_rules! of {
+            ($kind:ty) => {{
+                let column = column.as_primitive::<$kind>();
+                (compute::min(column)?, compute::max(column)?)
+            }};
         }
-        DataType::Date32 => {
-            let (low, high) = of!(Date32Type);
-            (quoted(&date_text(low)?), quoted(&date_text(high)?))
+        macro_rules! integers {
+            ($kind:ty) => {{
+                let (low, high) = of!($kind);
+                Self::Integers(low.into(), high.into())
+            }};
         }
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-            let (low, high) = of!(TimestampMicrosecondType);
-            (quoted(&time_text(low)?), quoted(&time_text(high)?))
+        Some(match column.data_type() {
+            DataType::Int8 => integers!(Int8Type),
+            DataType::Int16 => integers!(Int16Type),
+            DataType::Int32 => integers!(Int32Type),
+            DataType::Int64 => integers!(Int64Type),
+            DataType::Date32 => integers!(Date32Type),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+                integers!(TimestampMicrosecondType)
+            }
+            DataType::Float64 => {
+                let (low, high) = of!(Float64Type);
+                Self::Floats(low, high)
+            }
+            DataType::Decimal128(..) => {
+                let (low, high) = of!(Decimal128Type);
+                Self::Units(low, high)
+            }
+            DataType::Utf8 => {
+                let column = column.as_string::<i32>();
+                let (low, high) = (compute::min_string(column)?, compute::max_string(column)?);
+                Self::Texts(low.to_owned(), high.to_owned())
+            }
+            _ => return None,
+        })
+    }
+
+    fn join(self, further: Self) -> Self {
+        match (self, further) {
+            (Self::Integers(low, high), Self::Integers(l, h)) => {
+                Self::Integers(low.min(l), high.max(h))
+            }
+            (Self::Units(low, high), Self::Units(l, h)) => Self::Units(low.min(l), high.max(h)),
+            (Self::Floats(low, high), Self::Floats(l, h)) => {
+                // The order in which Arrow finds the ends of one batch.
+                let low = std::cmp::min_by(low, l, f64::total_cmp);
+                Self::Floats(low, std::cmp::max_by(high, h, f64::total_cmp))
+            }
+            (Self::Texts(low, high), Self::Texts(l, h)) => Self::Texts(low.min(l), high.max(h)),
+            // A column has one type.
+            (held, _) => held,
         }
-        DataType::Utf8 => {
-            let column = column.as_string::<i32>();
-            let (low, high) = (compute::min_string(column)?, compute::max_string(column)?);
-            (quoted(start(low)), quoted(&bounded_above(high)?))
+    }
+
+    /// Both ends as JSON. `None`: one can't be spelled. Decimals keep all their digits, so they
+    /// are not built as JSON numbers.
+    fn spell(&self, data_type: &DataType) -> Option<(String, String)> {
+        match (self, data_type) {
+            (Self::Integers(low, high), DataType::Date32) => {
+                let spell = |days: i64| Some(quoted(&date_text(i32::try_from(days).ok()?)?));
+                Some((spell(*low)?, spell(*high)?))
+            }
+            (Self::Integers(low, high), DataType::Timestamp(..)) => {
+                Some((quoted(&time_text(*low)?), quoted(&time_text(*high)?)))
+            }
+            (Self::Integers(low, high), _) => Some((low.to_string(), high.to_string())),
+            (Self::Units(low, high), DataType::Decimal128(precision, scale)) => {
+                let spell = |units| Decimal128Type::format_decimal(units, *precision, *scale);
+                Some((spell(*low), spell(*high)))
+            }
+            (Self::Units(..), _) => None,
+            (Self::Floats(low, high), _) => {
+                // Infinite and not-a-number can't be spelled.
+                let spell = |value| serde_json::Number::from_f64(value).map(|n| n.to_string());
+                Some((spell(*low)?, spell(*high)?))
+            }
+            (Self::Texts(low, high), _) => {
+                Some((quoted(start(low)), quoted(&bounded_above(high)?)))
+            }
         }
-        _ => return None,
-    })
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -146,10 +238,15 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn statistics_hold_the_bounds_exactly() {
+    fn of(batches: &[RecordBatch]) -> String {
+        let mut statistics = Statistics::new(batches[0].schema_ref());
+        batches.iter().for_each(|rows| statistics.add(rows));
+        statistics.text()
+    }
+
+    fn sample() -> RecordBatch {
         let units = Decimal128Array::from(vec![Some(-5), Some(12_345_678_901_234_567_890), None]);
-        let rows = RecordBatch::try_from_iter([
+        RecordBatch::try_from_iter([
             (
                 "_offset",
                 Arc::new(Int64Array::from(vec![3, 1, 2])) as ArrayRef,
@@ -179,8 +276,12 @@ mod tests {
                 ])),
             ),
         ])
-        .unwrap();
-        let text = of(&rows);
+        .unwrap()
+    }
+
+    #[test]
+    fn statistics_hold_the_bounds_exactly() {
+        let text = of(&[sample()]);
         assert!(text.contains(r#""price":123456789012345678.90"#), "{text}");
         let stats: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(stats["numRecords"], 3);
@@ -191,6 +292,19 @@ mod tests {
             stats["nullCount"],
             json!({"_offset":0,"price":1,"at":0,"name":1,"rate":0})
         );
+    }
+
+    #[test]
+    fn rows_in_parts_have_the_statistics_of_the_whole() {
+        let rows = sample();
+        let whole = of(std::slice::from_ref(&rows));
+        for first in 0..=rows.num_rows() {
+            let parts = [
+                rows.slice(0, first),
+                rows.slice(first, rows.num_rows() - first),
+            ];
+            assert_eq!(of(&parts), whole, "cut at {first}");
+        }
     }
 
     #[test]

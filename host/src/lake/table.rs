@@ -45,6 +45,8 @@ pub struct Table {
     pub(super) unsettled: bool,
     pub(super) maintained: i64,
     pub(super) cleaned: i64,
+    /// The version at which small files were looked for last.
+    pub(super) looked: i64,
 }
 
 /// When the tail was last known to be at the log's end. Two clocks, since a machine that sleeps
@@ -93,6 +95,7 @@ impl Lake {
         Ok(State::load(&log).await?.map(|state| Table {
             maintained: state.checkpoint,
             cleaned: state.checkpoint,
+            looked: 0,
             log,
             state,
             seen: Vec::new(),

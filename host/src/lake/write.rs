@@ -3,31 +3,21 @@
 //! One file for each partition that the rows touch. Splitting, encoding and compressing run on a
 //! blocking thread, so that the thread that commits never waits for the processor.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::datatypes::{Field, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use deltalake::Path;
 use deltalake::logstore::object_store::{ObjectStore, ObjectStoreExt as _};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 
-use super::file::Names;
 use super::log::Log;
 use super::state::State;
-use super::{
-    File, LakeError, PartitionValues, columns, partition_value_fits, partition_value_of, path,
-    stats,
-};
+use super::{File, LakeError, PartitionValues, columns, partition_value_fits, partition_value_of};
 
 /// How many files are put at once.
 const PUTS: usize = 8;
@@ -46,10 +36,10 @@ pub enum Packing {
 #[derive(Clone)]
 pub struct FileWriter {
     objects: Arc<dyn ObjectStore>,
-    table: Arc<str>,
-    schema: SchemaRef,
-    partition_by: Arc<[String]>,
-    packing: Packing,
+    pub(super) table: Arc<str>,
+    pub(super) schema: SchemaRef,
+    pub(super) partition_by: Arc<[String]>,
+    pub(super) packing: Packing,
 }
 
 impl FileWriter {
@@ -98,7 +88,7 @@ impl FileWriter {
             .await
     }
 
-    async fn put(&self, file: File, bytes: Bytes) -> Result<File, LakeError> {
+    pub(super) async fn put(&self, file: File, bytes: Bytes) -> Result<File, LakeError> {
         let failed = |path: &str| format!("{}/{path}", self.table);
         let path = Path::parse(&file.path)
             .map_err(|error| LakeError::store("write", failed(&file.path), error))?;
@@ -126,7 +116,9 @@ impl FileWriter {
                     compute::take_record_batch(&rows, &UInt32Array::from(part))
                 });
                 let taken = taken.map_err(|error| LakeError::data("split", &self.table, error))?;
-                self.encode(&taken, values)
+                let mut encoder = self.encoder(values)?;
+                encoder.push(&taken)?;
+                encoder.finish()
             })
             .collect()
     }
@@ -232,107 +224,11 @@ impl FileWriter {
     }
 
     /// The positions of the columns that stand in files: those of partitions stand in the log.
-    fn plain_columns(&self) -> Vec<usize> {
+    pub(super) fn plain_columns(&self) -> Vec<usize> {
         let fields = self.schema.fields().iter().enumerate();
         fields
             .filter(|(_, field)| !self.partition_by.contains(field.name()))
             .map(|(position, _)| position)
             .collect()
     }
-
-    fn encode(
-        &self,
-        rows: &RecordBatch,
-        values: PartitionValues,
-    ) -> Result<(File, Bytes), LakeError> {
-        let failed = |error| LakeError::data("encode", &self.table, error);
-        let options = ArrowWriterOptions::new()
-            .with_properties(self.properties(rows)?)
-            .with_skip_arrow_metadata(true);
-        let mut bytes = Vec::new();
-        let mut writer = ArrowWriter::try_new_with_options(&mut bytes, rows.schema(), options)
-            .map_err(failed)?;
-        writer.write(rows).map_err(failed)?;
-        writer.close().map_err(failed)?;
-        let stats = stats::of(rows);
-        let kept = Names::default().keep(Some(&stats));
-        let file = File {
-            path: self.fresh_path(&values),
-            size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-            partition_values: values,
-            rows: kept.rows,
-            data_change: true,
-            modified: chrono::Utc::now().timestamp_millis(),
-            bounds: kept.bounds,
-            stats: Some(stats),
-            schema: Some(Arc::clone(&self.schema)),
-        };
-        Ok((file, bytes.into()))
-    }
-
-    fn properties(&self, rows: &RecordBatch) -> Result<WriterProperties, LakeError> {
-        let compression = match self.packing {
-            Packing::Quick => Compression::SNAPPY,
-            Packing::Dense => Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
-        };
-        let mut properties = WriterProperties::builder()
-            .set_compression(compression)
-            .set_created_by(super::commit::ENGINE.to_owned())
-            // The names that Parquet's specification gives to the parts of lists.
-            .set_coerce_types(true)
-            .set_statistics_enabled(EnabledStatistics::Chunk);
-        for (field, values) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-            if repeats(values).map_err(|error| LakeError::data("encode", &self.table, error))? {
-                continue;
-            }
-            let column = ColumnPath::from(field.name().as_str());
-            properties = properties.set_column_dictionary_enabled(column.clone(), false);
-            if matches!(
-                field.data_type(),
-                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)
-            ) {
-                properties = properties.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
-            }
-        }
-        Ok(properties.build())
-    }
-
-    fn fresh_path(&self, values: &PartitionValues) -> String {
-        let mut text = String::new();
-        for column in self.partition_by.iter() {
-            let value = values.get(column).and_then(Option::as_deref);
-            text.push_str(&path::directory(column, value));
-            text.push('/');
-        }
-        let name = match self.packing {
-            Packing::Quick => "snappy",
-            Packing::Dense => "zstd",
-        };
-        text.push_str(&format!(
-            "part-00000-{}-c000.{name}.parquet",
-            uuid::Uuid::new_v4()
-        ));
-        text
-    }
-}
-
-/// Rows that are looked at to tell whether a column repeats its values.
-const SAMPLE: usize = 512;
-
-/// Whether a dictionary of a column's values pays: one that hardly repeats them, as ids, payloads
-/// and digests do, would have it built only to be dropped.
-fn repeats(values: &ArrayRef) -> Result<bool, ArrowError> {
-    if values.data_type() == &DataType::Binary {
-        return Ok(false);
-    }
-    if values.data_type().is_nested() || values.len() < SAMPLE {
-        return Ok(true);
-    }
-    let stride = values.len() / SAMPLE;
-    let rows = (0..SAMPLE).map(|row| u32::try_from(row * stride).unwrap_or_default());
-    let sample = compute::take(values, &UInt32Array::from_iter_values(rows), None)?;
-    let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())])?;
-    let keys = converter.convert_columns(&[sample])?;
-    let distinct: HashSet<_> = keys.iter().collect();
-    Ok(distinct.len() * 2 < SAMPLE)
 }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, TimestampMicrosecondArray};
-use arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
+use arrow::array::{ArrayRef, Date32Array, Int64Array, TimestampMicrosecondArray};
+use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use super::cut::{Cut, Range, message_schema};
 use super::decode::Decoded;
 use super::judge::to_schema;
-use super::layer::{self, LayerError, commit_of, evolved, files_of, moves, put, rows_of, window};
+use super::layer::{self, LayerError, commit_of, evolved, moves, put, retention};
 use super::rules::{Rules, identity_fields, timestamp_type};
+use super::stored::Stored;
 use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
@@ -63,7 +64,7 @@ impl Bronze {
             schema: Arc::new(Schema::new(fields)),
             partition_by: vec!["_ingest_date".into()],
             description: "Every message as it came, with its offset and its rule set".into(),
-            properties: BTreeMap::new(),
+            properties: retention(),
         };
         let table = lake
             .create_table(&format!("{tenant}/bronze"), &spec)
@@ -148,9 +149,7 @@ impl Bronze {
         to: Offset,
         most_rows: usize,
     ) -> Result<(Cut, Option<RuleSetNumber>, Offset), LayerError> {
-        let files = files_of(&self.table, partition, from, to);
-        let to = window(&files, from, to, most_rows);
-        let rows = self.stored(partition, from, to).await?;
+        let (rows, to) = self.stored(partition, from, to, most_rows).await?;
         let offsets = layer::column::<Int64Array>(&rows, "_offset");
         let pinned = layer::column::<Int64Array>(&rows, "_ruleset");
         let (mut taken, mut number) = (0, None);
@@ -190,7 +189,8 @@ impl Bronze {
         partition: &Partition,
         from: Offset,
         to: Offset,
-    ) -> Result<RecordBatch, LayerError> {
+        most_rows: usize,
+    ) -> Result<(RecordBatch, Offset), LayerError> {
         let mut names: Vec<String> = message_schema()
             .fields()
             .iter()
@@ -198,28 +198,21 @@ impl Bronze {
             .collect();
         names.push("_ruleset".into());
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let reader = self.table.reader();
-        let mut kept = Vec::new();
-        for file in files_of(&self.table, partition, from, to) {
-            for rows in reader.read(&file, Some(&names)).await? {
-                let mask = BooleanArray::from(rows_of(&rows, partition, from, to));
-                kept.push(filter_record_batch(&rows, &mask)?);
-            }
-        }
-        let Some(first) = kept.first() else {
-            return Ok(RecordBatch::new_empty(self.table.schema().clone()).project(
-                &names
-                    .iter()
-                    .filter_map(|name| self.table.schema().index_of(name).ok())
-                    .collect::<Vec<_>>(),
-            )?);
+        let table = &self.table;
+        let stored = Stored::read(table, partition, (from, to), Some(&names), most_rows).await?;
+        let Some(first) = stored.rows.first() else {
+            let schema = self.table.schema();
+            let columns = names.iter().filter_map(|name| schema.index_of(name).ok());
+            let none = RecordBatch::new_empty(schema.clone());
+            let none = none.project(&columns.collect::<Vec<_>>())?;
+            return Ok((none, stored.end));
         };
-        let rows = concat_batches(&first.schema(), &kept)?;
+        let rows = concat_batches(&first.schema(), &stored.rows)?;
         let Some(offsets) = rows.column_by_name("_offset") else {
-            return Ok(rows);
+            return Ok((rows, stored.end));
         };
         let order = sort_to_indices(offsets, None, None)?;
-        Ok(take_record_batch(&rows, &order)?)
+        Ok((take_record_batch(&rows, &order)?, stored.end))
     }
 }
 

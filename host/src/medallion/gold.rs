@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use super::cut::Range;
-use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put};
+use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put, retention};
 use super::rules::{GoldRule, Rules};
 use crate::lake::{Commit, Lake, PartitionValues, Table, TableSpec, partition_value_of};
 use crate::names::{Offset, Partition, Tenant};
@@ -55,11 +55,7 @@ impl Gold {
             schema: schema(rules, rule),
             partition_by: rule.partition_by.clone(),
             description: format!("Sums of silver, made by {}", rule.name),
-            properties: BTreeMap::from([(
-                // Each commit replaces files; an hour is enough for a reader that began before.
-                "delta.deletedFileRetentionDuration".to_owned(),
-                "interval 1 hours".to_owned(),
-            )]),
+            properties: retention(),
         };
         let path = format!("{tenant}/gold/{}", rule.table);
         let table = lake.create_table(&path, &spec).await?;

@@ -1,8 +1,9 @@
 //! What the layers share: progress in a table's transactions, and what can come of a commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, Int32Array, Int64Array, StringArray};
+use arrow::array::Array;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -10,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use super::cut::Range;
 use super::dedup::IndexFull;
 use super::judge::JudgeError;
-use crate::lake::{Bound, Commit, CommitError, File, LakeError, Move, Table};
+use crate::lake::{Commit, CommitError, LakeError, Move, Table};
 use crate::names::{Offset, Partition, Tenant};
 use crate::plugin::CallError;
 
@@ -60,6 +61,15 @@ pub enum LayerError {
         rule: String,
         ruleset: i64,
     },
+}
+
+/// How long files that were packed or replaced are kept: an hour is enough for a reader that began
+/// before. Not longer, since each commit leaves some behind, and every checkpoint names them all.
+pub fn retention() -> BTreeMap<String, String> {
+    BTreeMap::from([(
+        "delta.deletedFileRetentionDuration".to_owned(),
+        "interval 1 hours".to_owned(),
+    )])
 }
 
 /// How far a table is in a partition.
@@ -162,78 +172,6 @@ pub fn evolved(table: &Table, wanted: &Schema) -> Result<Option<SchemaRef>, Laye
         }
     }
     Ok((fields.len() > held.fields().len()).then(|| Arc::new(Schema::new(fields))))
-}
-
-/// The least and the greatest value of a column in a file, where its statistics say.
-fn integers(file: &File, column: &str) -> Option<(i64, i64)> {
-    match file.bound(column) {
-        Some(Bound::Integer(least, most)) => Some((*least, *most)),
-        _ => None,
-    }
-}
-
-/// Live files that may hold rows of a partition's offsets from `from` on, before `to`.
-pub fn files_of(table: &Table, partition: &Partition, from: Offset, to: Offset) -> Vec<File> {
-    table
-        .files()
-        .filter(|file| {
-            let offsets = integers(file, "_offset");
-            let numbers = integers(file, "_partition");
-            offsets.is_none_or(|(low, high)| low < to && high >= from)
-                && numbers.is_none_or(|(low, high)| {
-                    let number = i64::from(partition.number);
-                    low <= number && high >= number
-                })
-        })
-        .cloned()
-        .collect()
-}
-
-/// How far files reach that together hold about `most_rows` rows from `from` on: every row before
-/// the answer is in a file that begins before it.
-pub fn window(files: &[File], from: Offset, to: Offset, most_rows: usize) -> Offset {
-    let mut begins: Vec<(Offset, usize)> = files
-        .iter()
-        .map(|file| {
-            let begin = integers(file, "_offset").map_or(from, |(low, _)| low);
-            (
-                begin.max(from),
-                file.rows
-                    .and_then(|rows| usize::try_from(rows).ok())
-                    .unwrap_or_default(),
-            )
-        })
-        .collect();
-    begins.sort_unstable();
-    let mut rows = 0;
-    for (begin, of_file) in begins {
-        if rows >= most_rows && begin > from {
-            return begin.min(to);
-        }
-        rows += of_file;
-    }
-    to
-}
-
-/// Which rows are the partition's, with offsets from `from` on, before `to`.
-pub fn rows_of(rows: &RecordBatch, partition: &Partition, from: Offset, to: Offset) -> Vec<bool> {
-    let (Some(topic), Some(source), Some(number), Some(offset)) = (
-        column::<StringArray>(rows, "_topic"),
-        column::<StringArray>(rows, "_source"),
-        column::<Int32Array>(rows, "_partition"),
-        column::<Int64Array>(rows, "_offset"),
-    ) else {
-        return vec![false; rows.num_rows()];
-    };
-    (0..rows.num_rows())
-        .map(|row| {
-            let at = offset.value(row);
-            (from..to).contains(&at)
-                && number.value(row) == partition.number
-                && topic.value(row) == &*partition.topic
-                && source.value(row) == &*partition.source
-        })
-        .collect()
 }
 
 /// A column by name and type.

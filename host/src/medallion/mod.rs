@@ -19,6 +19,7 @@ pub mod verdict;
 
 pub mod dedup;
 pub mod layer;
+mod stored;
 
 pub mod bronze;
 pub mod quarantine;

@@ -13,10 +13,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::bronze::ingest_date;
 use super::cut::{Cut, Range};
 use super::judge::{Refusal, Verdict, to_schema};
-use super::layer::{
-    self, DUPLICATES, LayerError, column, commit_of, files_of, moves, put, rows_of,
-};
+use super::layer::{self, DUPLICATES, LayerError, column, commit_of, moves, put, retention};
 use super::rules::{identity_fields, text_list, timestamp_type};
+use super::stored::{IDENTITY, Stored};
 use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
@@ -69,7 +68,7 @@ impl Quarantine {
             schema: Arc::new(schema()),
             partition_by: vec!["_ingest_date".into()],
             description: "Rows that stayed out of silver, and why".into(),
-            properties: BTreeMap::new(),
+            properties: retention(),
         };
         let table = lake
             .create_table(&format!("{tenant}/quarantine"), &spec)
@@ -130,33 +129,12 @@ impl Quarantine {
         from: Offset,
         to: Offset,
     ) -> Result<BTreeSet<(Offset, i32)>, LayerError> {
-        const NAMES: [&str; 6] = [
-            "_topic",
-            "_source",
-            "_partition",
-            "_offset",
-            "_line",
-            "step",
-        ];
-        let reader = self.table.reader();
-        let mut refused = BTreeSet::new();
-        for file in files_of(&self.table, partition, from, to) {
-            for rows in reader.read(&file, Some(&NAMES)).await? {
-                let (Some(offset), Some(line), Some(step)) = (
-                    column::<Int64Array>(&rows, "_offset"),
-                    column::<Int32Array>(&rows, "_line"),
-                    column::<StringArray>(&rows, "step"),
-                ) else {
-                    continue;
-                };
-                for (row, ours) in rows_of(&rows, partition, from, to).into_iter().enumerate() {
-                    if ours && step.value(row) != "dedup" {
-                        refused.insert((offset.value(row), line.value(row)));
-                    }
-                }
-            }
-        }
-        Ok(refused)
+        let names = [&IDENTITY[..], &["step"]].concat();
+        let range = (from, to);
+        let stored = Stored::read(&self.table, partition, range, Some(&names), usize::MAX).await?;
+        Ok(stored.identities(|rows, row| {
+            column::<StringArray>(rows, "step").is_some_and(|step| step.value(row) != "dedup")
+        }))
     }
 }
 

@@ -14,12 +14,11 @@ use super::cut::Cut;
 use super::dedup::{Fate, Found, Index, Room};
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
 use super::key::{KeyHash, key_hashes};
-use super::layer::{
-    self, LayerError, Put, column, commit_of, evolved, files_of, moves, put, rows_of, window,
-};
+use super::layer::{self, LayerError, Put, column, commit_of, evolved, moves, put, retention};
 use super::quarantine::texts;
 use super::rules::{Rules, SALE_DATE};
-use crate::lake::{Commit, File, Lake, Table, TableSpec};
+use super::stored::{IDENTITY, Stored};
+use crate::lake::{Commit, File, Lake, LakeError, Packed, Table, TableSpec};
 use crate::names::{Offset, Partition, Tenant};
 
 /// How often a batch is deduplicated anew because other writers touched its dates.
@@ -55,7 +54,7 @@ impl Silver {
             schema: rules.silver.clone(),
             partition_by: vec![SALE_DATE.into()],
             description: "Valid rows, each once, with what the rules added".into(),
-            properties: BTreeMap::new(),
+            properties: retention(),
         };
         let table = lake
             .create_table(&format!("{tenant}/silver"), &spec)
@@ -180,48 +179,9 @@ impl Silver {
         from: Offset,
         to: Offset,
     ) -> Result<BTreeSet<(Offset, i32)>, LayerError> {
-        const NAMES: [&str; 5] = ["_topic", "_source", "_partition", "_offset", "_line"];
-        let mut landed = BTreeSet::new();
-        for rows in self.read(partition, from, to, Some(&NAMES)).await? {
-            if let (Some(offset), Some(line)) = (
-                column::<Int64Array>(&rows, "_offset"),
-                column::<Int32Array>(&rows, "_line"),
-            ) {
-                landed.extend(
-                    offset
-                        .values()
-                        .iter()
-                        .copied()
-                        .zip(line.values().iter().copied()),
-                );
-            }
-        }
-        Ok(landed)
-    }
-
-    /// Silver's rows of a partition, from `from` on, before `to`. `names` must hold the columns
-    /// that say whose a row is.
-    ///
-    /// # Errors
-    /// A lake that can't be read.
-    pub async fn read(
-        &self,
-        partition: &Partition,
-        from: Offset,
-        to: Offset,
-        names: Option<&[&str]>,
-    ) -> Result<Vec<RecordBatch>, LayerError> {
-        let reader = self.table.reader();
-        let mut kept = Vec::new();
-        for file in files_of(&self.table, partition, from, to) {
-            for rows in reader.read(&file, names).await? {
-                let mask = rows_of(&rows, partition, from, to);
-                if mask.contains(&true) {
-                    kept.push(filter_record_batch(&rows, &BooleanArray::from(mask))?);
-                }
-            }
-        }
-        Ok(kept)
+        let range = (from, to);
+        let stored = Stored::read(&self.table, partition, range, Some(&IDENTITY), usize::MAX);
+        Ok(stored.await?.identities(|_, _| true))
     }
 
     /// Silver's rows of a partition from `from` on, at most about `most_rows`, and before which
@@ -236,13 +196,21 @@ impl Silver {
         to: Offset,
         most_rows: usize,
     ) -> Result<(Vec<RecordBatch>, Offset), LayerError> {
-        let end = window(
-            &files_of(&self.table, partition, from, to),
-            from,
-            to,
-            most_rows,
-        );
-        Ok((self.read(partition, from, end, None).await?, end))
+        let stored = Stored::read(&self.table, partition, (from, to), None, most_rows).await?;
+        Ok((stored.rows, stored.end))
+    }
+
+    /// Has the table hold a packed file: its keys are those of the files that it replaces.
+    ///
+    /// # Errors
+    /// What the lake says.
+    pub async fn pack(&mut self, packed: Packed) -> Result<(), LakeError> {
+        if let Some(replaced) = packed.commit(&mut self.table).await?
+            && let Some(date) = date_of(&replaced.new)
+        {
+            self.index.replaced(date, &replaced.old, &replaced.new.path);
+        }
+        Ok(())
     }
 
     /// Forgets the index; it is read again as rows arrive.

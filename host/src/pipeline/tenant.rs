@@ -12,7 +12,7 @@ use super::config::Config;
 use super::coordinate::{Layer, Layers, Problem, Setback};
 use super::gathered::Gathered;
 use super::meter::Meter;
-use crate::lake::{Lake, LakeError, Maintenance, Table};
+use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
 use crate::medallion::judge::{self, Refusal};
@@ -78,6 +78,9 @@ pub struct TenantLayers {
     silver: Silver,
     gold: Vec<Gathered>,
     meter: Arc<Meter>,
+    /// The tables whose small files are packed; who had its turn last stands last. Gold's
+    /// partitions are replaced as a whole.
+    packed: [(Layer, Packing); 3],
 }
 
 impl TenantLayers {
@@ -104,6 +107,11 @@ impl TenantLayers {
             config: config.clone(),
             registry,
             meter,
+            packed: [
+                (Layer::Bronze, Packing::Dense),
+                (Layer::Quarantine, Packing::Dense),
+                (Layer::Silver, Packing::Quick),
+            ],
         };
         layers.open_gold(&rules).await?;
         Ok(layers)
@@ -133,6 +141,37 @@ impl TenantLayers {
     /// Housekeeping of the tables' logs that is due, to be run beside the loop.
     pub fn housekeeping(&mut self) -> Vec<Maintenance> {
         self.tables().filter_map(Table::maintenance).collect()
+    }
+
+    /// Packing of small files that is due, to be run beside the loop.
+    pub fn compaction(&mut self) -> Option<(Layer, Compaction)> {
+        for _ in 0..self.packed.len() {
+            self.packed.rotate_left(1);
+            let (layer, packing) = *self.packed.last()?;
+            if let Some(due) = self.packed_table(layer).compaction(packing) {
+                return Some((layer, due));
+            }
+        }
+        None
+    }
+
+    /// Has a layer's table hold a packed file, unless it has moved on.
+    ///
+    /// # Errors
+    /// What the lake says.
+    pub async fn pack(&mut self, layer: Layer, packed: Packed) -> Result<(), LakeError> {
+        if layer == Layer::Silver {
+            return self.silver.pack(packed).await;
+        }
+        packed.commit(self.packed_table(layer)).await.map(|_| ())
+    }
+
+    fn packed_table(&mut self, layer: Layer) -> &mut Table {
+        match layer {
+            Layer::Bronze => &mut self.bronze.table,
+            Layer::Quarantine | Layer::Duplicates => &mut self.quarantine.table,
+            Layer::Silver => &mut self.silver.table,
+        }
     }
 
     /// When the next gold table wants its commit.

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 
 use super::batch::Batch;
 use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
-use super::coordinate::{Coordinator, Layers, Problem, Setback};
+use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
 use super::meter::Meter;
 use super::tenant::{TenantError, TenantLayers};
+use crate::lake::{LakeError, Packed};
 use crate::medallion::cut::{Cut, Range};
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::{Event, Records, Source, SourceError, Start};
@@ -102,7 +104,19 @@ pub struct Worker<S: Source> {
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
+    /// Packing of small files beside the loop, one at a time. Dropped with the loop.
+    packing: JoinSet<PackingDone>,
+    packing_since: Instant,
+    /// The next packing does not begin before.
+    packing_rests: Instant,
 }
+
+/// A packing rests for so many times as long as it took: a flood of small batches has what it
+/// brings packed in a fifth of one core.
+const REST: u32 = 4;
+
+/// A packing that has run, and in which layer's table.
+type PackingDone = (Layer, Result<Packed, LakeError>);
 
 /// What the loop does next.
 enum Next {
@@ -162,6 +176,9 @@ impl<S: Source> Worker<S> {
             ahead: None,
             tries: 0,
             silent_since: None,
+            packing: JoinSet::new(),
+            packing_since: Instant::now(),
+            packing_rests: Instant::now(),
         }
     }
 
@@ -206,6 +223,10 @@ impl<S: Source> Worker<S> {
                     continue;
                 }
                 () = sleep_until(wake) => continue,
+                Some(done) = self.packing.join_next() => {
+                    self.pack(done).await;
+                    continue;
+                }
                 _ = self.shutdown.changed() => continue,
             };
             let Some(event) = event else { return Ok(()) };
@@ -223,6 +244,26 @@ impl<S: Source> Worker<S> {
                     tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
                 }
             });
+        }
+        if self.packing.is_empty()
+            && self.packing_rests <= Instant::now()
+            && let Some((layer, due)) = self.coordinator.layers.compaction()
+        {
+            self.packing_since = Instant::now();
+            self.packing.spawn(async move { (layer, due.run().await) });
+        }
+    }
+
+    /// Commits what was packed. Whatever fails, the small files are still there.
+    async fn pack(&mut self, done: Result<PackingDone, JoinError>) {
+        let packed = match done {
+            Ok((layer, Ok(packed))) => self.coordinator.layers.pack(layer, packed).await,
+            Ok((_, Err(error))) => Err(error),
+            Err(error) => Err(error.into()),
+        };
+        self.packing_rests = Instant::now() + self.packing_since.elapsed() * REST;
+        if let Err(error) = packed {
+            tracing::warn!(%error, "packing small files failed; nothing is lost, it is tried again later");
         }
     }
 

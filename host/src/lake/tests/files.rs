@@ -268,3 +268,25 @@ fn a_lake_that_can_not_be_is_a_clear_error() {
         assert!(error.contains(bad), "{error}");
     }
 }
+
+#[tokio::test]
+async fn of_a_large_file_only_the_groups_of_rows_that_may_matter_are_read() {
+    let lake = Lake::open("memory:///").unwrap();
+    let table = table(&lake).await;
+    let all: Vec<_> = (0..300_000).map(|offset| (offset, Some("a"))).collect();
+    let files = table.writer().write(&rows(&all)).await.unwrap();
+    let within = ("_offset", 200_000..200_001);
+    let reader = table.reader();
+    let gathered = reader.gather(
+        &files[0],
+        Some(&["_offset"]),
+        within,
+        Vec::new(),
+        |found, rows| {
+            found.extend_from_slice(rows.column(0).as_primitive::<Int64Type>().values());
+            Ok(())
+        },
+    );
+    let found = gathered.await.unwrap();
+    assert!(found.contains(&200_000) && found.len() < 150_000);
+}

@@ -2,6 +2,7 @@
 //! to a log.
 
 mod commits;
+mod compact;
 mod faults;
 mod files;
 mod foreign;

@@ -178,6 +178,23 @@ impl Index {
         }
     }
 
+    /// A file took the place of others: it is known where all of them were, unless only filters
+    /// are: then it is to be read.
+    pub fn replaced(&mut self, date: i32, old: &[String], new: &str) {
+        let Some(date) = self.dates.get_mut(&date) else {
+            return;
+        };
+        match &mut date.held {
+            Held::Exact { files, .. } => {
+                let known = old.iter().filter(|file| files.remove(*file));
+                if known.count() == old.len() {
+                    files.insert(new.to_owned());
+                }
+            }
+            Held::Filtered(filters) => filters.retain(|file, _| !old.contains(file)),
+        }
+    }
+
     /// Makes room: dates that are not needed go, those first that were not asked for longest; then
     /// the largest of those that are needed gives up its keys for filters.
     ///

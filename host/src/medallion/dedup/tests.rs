@@ -92,3 +92,16 @@ fn dates_that_do_not_even_fit_as_filters_are_an_error() {
     index.add(1, "f", (0..10).map(|key| (key, 0)));
     assert!(index.make_room(&needed).is_err());
 }
+
+#[test]
+fn a_packed_file_is_known_if_all_that_it_holds_was() {
+    let mut index = index();
+    index.add(1, "g", std::iter::empty());
+    index.replaced(1, &["f".to_owned(), "g".to_owned()], "fg");
+    assert!(index.knows(1, "fg") && !index.knows(1, "f") && !index.knows(1, "g"));
+    index.replaced(1, &["fg".to_owned(), "unread".to_owned()], "all");
+    assert!(!index.knows(1, "all") && !index.knows(1, "fg"));
+    assert_eq!(fates(&index, &[1], &[7], &[A]), [Fate::Duplicate]);
+    index.replaced(2, &["h".to_owned()], "i");
+    assert!(!index.knows(2, "i"), "a date that is not here");
+}
