@@ -19,7 +19,7 @@ mod files;
 /// What a user gets wrong, and what comes in wrong: a clear error or a quarantined row.
 mod bad_input;
 
-/// Rules and dimensions that change between bronze and silver.
+/// Rules and dimensions that change: between bronze and silver, and while the host runs.
 mod rules_change;
 
 /// The second tenant: a week of real sales under rules of its own.
