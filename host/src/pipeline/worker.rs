@@ -88,7 +88,11 @@ pub struct Worker<S: Source> {
     meter: Arc<Meter>,
     shutdown: watch::Receiver<bool>,
     epoch: u64,
+    /// The source was told to begin again: what still comes of before is not taken, for it lies
+    /// behind a batch that did not land.
+    begins_again: bool,
     pending: Pending,
+    /// Setbacks in a row, without a batch that landed.
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
@@ -148,6 +152,7 @@ impl<S: Source> Worker<S> {
             meter,
             shutdown,
             epoch: 0,
+            begins_again: false,
             pending: Pending::default(),
             tries: 0,
             silent_since: None,
@@ -211,7 +216,8 @@ impl<S: Source> Worker<S> {
     /// Lands what was gathered, so that a restart has nothing to catch up.
     async fn finish(&mut self) -> Result<(), WorkerError> {
         self.flush().await?;
-        self.gold(true).await
+        self.gold(true).await?;
+        Ok(())
     }
 
     async fn handle(&mut self, event: Event) -> Result<Next, WorkerError> {
@@ -227,14 +233,14 @@ impl<S: Source> Worker<S> {
                 self.gold(true).await?;
                 self.coordinator.release();
                 self.pending = Pending::default();
+                self.begins_again = false;
                 // The source may have been closed meanwhile, and then nobody waits.
                 let _ = done.send(());
             }
             Event::Records(records) => self.records(records),
             Event::CaughtUp => {
-                self.flush().await?;
-                self.gold(true).await?;
-                if self.until_caught_up && self.pending.parts.is_empty() && self.tries == 0 {
+                let landed = self.flush().await? && self.gold(true).await?;
+                if self.until_caught_up && landed && !self.begins_again {
                     return Ok(Next::End);
                 }
             }
@@ -262,7 +268,7 @@ impl<S: Source> Worker<S> {
     }
 
     fn records(&mut self, records: Records) {
-        if records.epoch != self.epoch {
+        if records.epoch != self.epoch || self.begins_again {
             return;
         }
         self.silent_since = None;
@@ -279,8 +285,10 @@ impl<S: Source> Worker<S> {
         starts: oneshot::Sender<Vec<(Partition, Start)>>,
     ) -> Result<(), WorkerError> {
         self.epoch = epoch;
+        self.begins_again = false;
         self.silent_since = None;
         self.pending = Pending::default();
+        let failed_before = self.tries;
         let positions = loop {
             match self.coordinator.catch_up(partitions).await {
                 Ok(positions) => break positions,
@@ -290,7 +298,8 @@ impl<S: Source> Worker<S> {
                 return Ok(());
             }
         };
-        self.tries = 0;
+        // Whether what failed before it was called for works again is not known yet.
+        self.tries = failed_before;
         let mut answer = Vec::with_capacity(positions.len());
         for (partition, position) in positions {
             let start = match position {
@@ -343,15 +352,15 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Cuts a batch of what is pending, and lands it.
-    async fn flush(&mut self) -> Result<(), WorkerError> {
+    /// Cuts a batch of what is pending, and lands it. False: it did not land, and is read again.
+    async fn flush(&mut self) -> Result<bool, WorkerError> {
         let pending = std::mem::take(&mut self.pending);
         if pending.parts.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if !self.check_sources(&pending).await? {
             self.begin_again();
-            return Ok(());
+            return Ok(false);
         }
         let mut parts = Vec::new();
         let mut ends = Vec::new();
@@ -379,16 +388,16 @@ impl<S: Source> Worker<S> {
             Ok(true) => {
                 self.tries = 0;
                 self.source.commit_for_monitors(&ends).await;
-                Ok(())
+                Ok(true)
             }
             Ok(false) => {
                 self.begin_again();
-                Ok(())
+                Ok(false)
             }
             Err(error) => {
                 self.pause(error).await?;
                 self.begin_again();
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -423,16 +432,19 @@ impl<S: Source> Worker<S> {
         Ok(true)
     }
 
-    async fn gold(&mut self, all: bool) -> Result<(), WorkerError> {
+    /// False: gold was not brought up to date, and is after the next assignment.
+    async fn gold(&mut self, all: bool) -> Result<bool, WorkerError> {
         if let Err(error) = self.coordinator.layers.gold(all).await {
             self.pause(error).await?;
             self.begin_again();
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Drops everything in flight and has the source assign its partitions anew.
     fn begin_again(&mut self) {
+        self.begins_again = true;
         self.pending = Pending::default();
         self.coordinator.release();
         self.source.restart();
