@@ -22,5 +22,8 @@ mod bad_input;
 /// Rules and dimensions that change: between bronze and silver, and while the host runs.
 mod rules_change;
 
+/// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
+mod full_disk;
+
 /// The second tenant: a week of real sales under rules of its own.
 mod online_retail;
