@@ -22,6 +22,9 @@ mod bad_input;
 /// Rules and dimensions that change: between bronze and silver, and while the host runs.
 mod rules_change;
 
+/// Messages that carry many lines: each line ends in one place, and the cents add up.
+mod explode;
+
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
 
