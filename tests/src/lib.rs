@@ -13,6 +13,9 @@ mod kafka_source;
 /// From Kafka to gold: killed on the way, and with topics that are not what they were.
 mod kafka_road;
 
+/// A Kafka that asks for TLS and a password, which no log, error or table may repeat.
+mod kafka_secured;
+
 /// From files to gold, once and again, and killed on the way.
 mod files;
 
