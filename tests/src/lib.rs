@@ -33,3 +33,6 @@ mod full_disk;
 
 /// The second tenant: a week of real sales under rules of its own.
 mod online_retail;
+
+/// Both tenants in one host: neither waits for the other, nor falls with it.
+mod two_tenants;
