@@ -44,8 +44,9 @@ impl Host {
 
     /// Sends it SIGTERM and waits for its end. Answers with how it ended and all that it said.
     pub fn stop(mut self) -> (ExitStatus, String) {
-        let id = self.child.id().to_string();
-        let told = Command::new("kill").arg(id).status().unwrap();
+        // The shell's own, since not every machine has a command of that name.
+        let kill = format!("kill {}", self.child.id());
+        let told = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(told.success());
         let ended = self.child.wait().unwrap();
         (ended, self.log())
