@@ -69,3 +69,39 @@ fn killed_ten_times_at_random_the_tables_end_the_same() {
     place.run_to_the_end(&pipeline);
     check(&place);
 }
+
+#[test]
+fn what_comes_behind_a_first_batch_that_failed_does_not_take_its_place() {
+    let place = Place::new();
+    generate(&place, 40_000, 13);
+    let sales = std::fs::read_to_string(place.path().join("sales/events/sales.ndjson")).unwrap();
+    let (first, rest) = sales.split_at(sales.find('\n').unwrap() + 1);
+    place.write("events/a.ndjson", first);
+    let pipeline = place.retail_from_files(
+        &place.path().join("events"),
+        &[("\n[event]", "\n[batch]\nrows = 2000\n\n[event]")],
+    );
+    place.run_to_the_end(&pipeline);
+
+    // Bronze knows nothing of the second file, and can't be written when its first batch comes.
+    place.write("events/b.ndjson", rest);
+    let bronze = std::fs::read_dir(place.lake().join("retail/bronze")).unwrap();
+    let mut folders = bronze.map(|entry| entry.unwrap().path());
+    let folder = folders
+        .find(|path| path.to_string_lossy().contains("_ingest_date="))
+        .unwrap();
+    let aside = place.path().join("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    let mut host = place.host(&["run", pipeline.to_str().unwrap()]);
+    host.until("it can't write", |host| host.log().contains("trying again"));
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    let lake = place.lake();
+    let arguments = [lake.to_str().unwrap(), "retail", "sales/expected.json"];
+    let is_right = || place.try_reader("check_expected.py", &arguments).good;
+    host.until("everything is in gold", |_| is_right());
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+    check(&place);
+}

@@ -1,4 +1,5 @@
-//! A real Apache Kafka: one broker in KRaft mode, from Maven's artifacts, on free ports.
+//! A real Apache Kafka: one broker in KRaft mode, from Maven's artifacts, on free ports. One of its
+//! listeners asks for nothing, the other for TLS and a password.
 //!
 //! Its jars are fetched once, and lie in `${XDG_CACHE_HOME:-~/.cache}/assay`. The broker hangs on a
 //! pipe from this process, so it ends with it, however that ends.
@@ -22,6 +23,14 @@ const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 /// A start takes five seconds, more where everything else runs at the same time.
 const START: Duration = Duration::from_secs(120);
 
+/// Who the listener with a password knows.
+pub const USER: &str = "assay";
+pub const PASSWORD: &str = "correct-horse-battery";
+/// The broker's certificate, in its folder.
+const CERTIFICATE: &str = "broker.pem";
+/// Of the broker's own key, which lies there too.
+const KEYSTORE_PASSWORD: &str = "of-the-keystore";
+
 /// Passes its arguments on as a command, and kills that, by its id, once its input ends.
 const HANG_ON: &str = r#""$@" & pid=$!; cat >/dev/null; kill -9 $pid 2>/dev/null; wait $pid"#;
 
@@ -29,6 +38,7 @@ const HANG_ON: &str = r#""$@" & pid=$!; cat >/dev/null; kill -9 $pid 2>/dev/null
 pub struct Kafka {
     folder: TempDir,
     port: u16,
+    secured_port: u16,
     running: Mutex<Option<(Child, ChildStdin)>>,
 }
 
@@ -42,14 +52,26 @@ impl Kafka {
     /// Starts a broker and waits until it answers.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, controller) = (free_port(), free_port());
+        let [port, secured_port, controller] = free_ports();
         let data = folder.path().join("data");
+        let keys = make_keys(folder.path());
         let properties = [
             "process.roles=broker,controller".to_owned(),
             "node.id=1".to_owned(),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            format!(
+                "listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured_port},CONTROLLER://127.0.0.1:{controller}"
+            ),
+            format!(
+                "advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured_port}"
+            ),
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL"
+                .to_owned(),
+            "ssl.keystore.type=PKCS12".to_owned(),
+            format!("ssl.keystore.location={}", keys.display()),
+            format!("ssl.keystore.password={KEYSTORE_PASSWORD}"),
+            "sasl.enabled.mechanisms=SCRAM-SHA-512".to_owned(),
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned(),
             "inter.broker.listener.name=PLAINTEXT".to_owned(),
             "controller.listener.names=CONTROLLER".to_owned(),
             format!("log.dirs={}", data.display()),
@@ -69,6 +91,10 @@ impl Kafka {
         let format = java()
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"])
             .arg(&file)
+            .args([
+                "--add-scram",
+                &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]"),
+            ])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&format.stderr);
@@ -76,6 +102,7 @@ impl Kafka {
         let kafka = Self {
             folder,
             port,
+            secured_port,
             running: Mutex::new(None),
         };
         kafka.resume();
@@ -85,6 +112,16 @@ impl Kafka {
     /// Where clients find it: host:port.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where clients find the listener that asks for TLS and a password.
+    pub fn secured(&self) -> String {
+        format!("127.0.0.1:{}", self.secured_port)
+    }
+
+    /// The certificate, as PEM, by which clients know that listener.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join(CERTIFICATE)
     }
 
     /// Kills the broker. Its data stays.
@@ -212,9 +249,51 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)))
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports that nobody listens on, each another.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Makes the broker a key that vouches for itself, and lays its certificate beside it.
+fn make_keys(folder: &Path) -> PathBuf {
+    let store = folder.join("keys.p12");
+    let keytool = |arguments: &[&str]| {
+        let made = Command::new("keytool")
+            .args(arguments)
+            .args([
+                "-alias",
+                "broker",
+                "-storepass",
+                KEYSTORE_PASSWORD,
+                "-keystore",
+            ])
+            .arg(&store)
+            .output()
+            .expect("keytool comes with Java");
+        assert!(made.status.success(), "{made:?}");
+    };
+    keytool(&[
+        "-genkeypair",
+        "-storetype",
+        "PKCS12",
+        "-keyalg",
+        "EC",
+        "-groupname",
+        "secp256r1",
+        "-dname",
+        "CN=localhost",
+        "-ext",
+        "san=ip:127.0.0.1,dns:localhost",
+    ]);
+    let certificate = folder.join(CERTIFICATE);
+    keytool(&[
+        "-exportcert",
+        "-rfc",
+        "-file",
+        certificate.to_str().unwrap(),
+    ]);
+    store
 }
 
 fn java() -> Command {

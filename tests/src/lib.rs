@@ -13,6 +13,9 @@ mod kafka_source;
 /// From Kafka to gold: killed on the way, and with topics that are not what they were.
 mod kafka_road;
 
+/// A Kafka that asks for TLS and a password, which no log, error or table may repeat.
+mod kafka_secured;
+
 /// From files to gold, once and again, and killed on the way.
 mod files;
 
@@ -22,8 +25,17 @@ mod compaction;
 /// What a user gets wrong, and what comes in wrong: a clear error or a quarantined row.
 mod bad_input;
 
-/// Rules and dimensions that change between bronze and silver.
+/// Rules and dimensions that change: between bronze and silver, and while the host runs.
 mod rules_change;
+
+/// Messages that carry many lines: each line ends in one place, and the cents add up.
+mod explode;
+
+/// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
+mod full_disk;
 
 /// The second tenant: a week of real sales under rules of its own.
 mod online_retail;
+
+/// Both tenants in one host: neither waits for the other, nor falls with it.
+mod two_tenants;

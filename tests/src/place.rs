@@ -1,12 +1,63 @@
 //! A folder for one test: its lake, its events, its pipelines, and the `assay` command in it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// How long a host that runs may take for what is waited for, where everything else runs too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Place {
     folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// A host that runs until it is told to stop. It is killed with this.
+pub struct Host {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Host {
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until something is so. A host that ends before is a failure.
+    pub fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let since = Instant::now();
+        while !is_so(self) {
+            let ended = self.child.try_wait().unwrap();
+            let late = since.elapsed() > PATIENCE;
+            assert!(
+                ended.is_none() && !late,
+                "{what}: {ended:?}\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Sends it SIGTERM and waits for its end. Answers with how it ended and all that it said.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        // The shell's own, since not every machine has a command of that name.
+        let kill = format!("kill {}", self.child.id());
+        let told = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(told.success());
+        let ended = self.child.wait().unwrap();
+        (ended, self.log())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// What a command said.
@@ -48,7 +99,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// The command under test, as `make components` built it.
-fn assay() -> PathBuf {
+pub fn assay() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let found = test
         .ancestors()
@@ -65,7 +116,7 @@ fn assay() -> PathBuf {
 }
 
 /// Python with the readers, as `make test` sets it up.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache =
         cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
@@ -82,7 +133,13 @@ impl Place {
     pub fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+            environment: Vec::new(),
         }
+    }
+
+    /// Sets an environment variable for each command from here on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     pub fn path(&self) -> &Path {
@@ -98,6 +155,12 @@ impl Place {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Adds to a file, as one does who writes while others read.
+    pub fn append(&self, path: &Path, text: &str) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
     }
 
     /// A pipeline of the repository with some of its text replaced, to be run from here.
@@ -139,6 +202,7 @@ impl Place {
             .current_dir(self.path())
             .env("ASSAY_LAKE", self.lake())
             .env_remove("ASSAY_LOG")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -157,8 +221,25 @@ impl Place {
             .unwrap()
     }
 
+    /// Starts a host that runs until it is told to stop.
+    pub fn host(&self, arguments: &[&str]) -> Host {
+        let log = self.path().join("host.log");
+        let said = std::fs::File::create(&log).unwrap();
+        let mut command = self.command(arguments);
+        command.stdout(said.try_clone().unwrap()).stderr(said);
+        Host {
+            child: command.spawn().unwrap(),
+            log,
+        }
+    }
+
     /// Runs a script of `tests/readers`.
     pub fn reader(&self, script: &str, arguments: &[&str]) -> String {
+        self.try_reader(script, arguments).well()
+    }
+
+    /// Runs a script of `tests/readers` that may find fault.
+    pub fn try_reader(&self, script: &str, arguments: &[&str]) -> Said {
         let script = repository().join("tests/readers").join(script);
         let output = Command::new(python())
             .arg(script)
@@ -166,7 +247,15 @@ impl Place {
             .current_dir(self.path())
             .output()
             .unwrap();
-        Said::from(output).well()
+        output.into()
+    }
+
+    /// Rows of a table of the lake as JSON objects, read by Polars. None where there is no table.
+    pub fn rows_if_any(&self, table: &str) -> Vec<serde_json::Value> {
+        match self.lake().join(table).join("_delta_log").exists() {
+            true => self.rows(table),
+            false => Vec::new(),
+        }
     }
 
     /// Rows of a table of the lake as JSON objects, read by Polars.

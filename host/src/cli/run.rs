@@ -1,5 +1,6 @@
 //! `assay run`: the host.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,41 +39,42 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let configs = Config::read_all(&args.pipelines)?;
         let sandbox = sandbox()?;
         let (stop, shutdown) = watch::channel(false);
-        let mut tenants = JoinSet::new();
-        let mut failed = 0;
+        let mut running = JoinSet::new();
+        let mut tenants = HashMap::new();
+        let mut stopped: Vec<String> = Vec::new();
         for config in configs {
-            let lake = args.lake.of(&config)?;
+            let lake = args.lake.of(&config);
             let meter = Arc::new(Meter::default());
             let tenant = config.tenant.clone();
-            let running = run_tenant(
-                config,
-                lake,
-                sandbox.clone(),
-                meter,
-                args.until_caught_up,
-                shutdown.clone(),
-            );
-            tenants.spawn(async move {
-                let span = tracing::info_span!("run", %tenant);
-                let ended = running.instrument(span).await;
-                tracing::info!(%tenant, "ended");
-                ended
-            });
+            let span = tracing::info_span!("run", %tenant);
+            let (sandbox, shutdown) = (sandbox.clone(), shutdown.clone());
+            let until_caught_up = args.until_caught_up;
+            let work = async move {
+                run_tenant(config, lake?, sandbox, meter, until_caught_up, shutdown).await
+            };
+            let task = running.spawn(work.instrument(span));
+            tenants.insert(task.id(), tenant);
         }
         drop(shutdown);
         let mut signals: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stop_signal());
         loop {
             tokio::select! {
-                ended = tenants.join_next() => match ended {
-                    None => break,
-                    Some(ended) => {
-                        if let Err(error) = ended.map_err(anyhow::Error::from).and_then(|e| e) {
+                ended = running.join_next_with_id() => {
+                    let (task, ended) = match ended {
+                        None => break,
+                        Some(Ok((task, ended))) => (task, ended),
+                        Some(Err(error)) => (error.id(), Err(error.into())),
+                    };
+                    let tenant = tenants.get(&task).map(ToString::to_string).unwrap_or_default();
+                    match ended {
+                        Ok(()) => tracing::info!(%tenant, "ended"),
+                        Err(error) => {
                             // The other tenants go on.
-                            tracing::error!("{}", super::told(&error));
-                            failed += 1;
+                            tracing::error!(%tenant, "stopped: {}", super::told(&error));
+                            stopped.push(tenant);
                         }
                     }
-                },
+                }
                 () = &mut signals => {
                     tracing::info!("stopping: what was taken in is committed first");
                     stop.send_replace(true);
@@ -80,8 +82,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 }
             }
         }
-        if failed > 0 {
-            bail!("{failed} tenants stopped; see the log above");
+        if !stopped.is_empty() {
+            stopped.sort_unstable();
+            let stopped = stopped.join(", ");
+            bail!("stopped before the end: tenant {stopped}; the log above says why");
         }
         Ok(())
     })

@@ -95,8 +95,9 @@ pub enum SourceConfig {
         /// a moment as RFC 3339.
         #[serde(default)]
         start: StartConfig,
-        /// `[source.properties]`: any of librdkafka's properties.
-        #[serde(default)]
+        /// `[source.properties]`: any of librdkafka's properties. `${NAME}` in a value is for
+        /// the environment to say, and stands here as it was written.
+        #[serde(default, deserialize_with = "properties")]
         properties: BTreeMap<String, String>,
     },
     /// `kind = "file"`.
@@ -275,6 +276,25 @@ fn default_gold_every() -> Duration {
     GOLD_EVERY
 }
 
+/// Reads properties. What is wrong with one is said without its value, which may be a secret.
+fn properties<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let table = toml::Table::deserialize(from)?;
+    let properties = table.into_iter().map(|(name, value)| match value {
+        toml::Value::String(value) => Ok((name, value)),
+        toml::Value::Table(_) => Err(format!(
+            "[source.properties] {name}: put the property's name in quotes, as in \"{name}.…\" = \"…\""
+        )),
+        _ => Err(format!(
+            "[source.properties] {name}: put the value in quotes"
+        )),
+    });
+    properties
+        .collect::<Result<_, String>>()
+        .map_err(serde::de::Error::custom)
+}
+
 /// Reads `"500ms"`, `"5s"`, `"2m"`.
 fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -341,7 +361,7 @@ impl Config {
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Malformed {
             path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
+            message: told(&error, text),
         })?;
         config.path = path.to_owned();
         config.check().map_err(|(at, problem)| ConfigError::Wrong {
@@ -501,6 +521,40 @@ fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
+/// What is wrong with the text, and the line; the number alone of one that may hold a secret.
+fn told(error: &toml::de::Error, text: &str) -> String {
+    let number = line_of(text, error.span().map_or(0, |span| span.start));
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    match line.contains("password") || line.contains("secret") {
+        true => format!("line {number}: {}", error.message()),
+        false => error.to_string().trim_end().to_owned(),
+    }
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_property_is_said_without_its_value() {
+        let problem = |line: &str| {
+            let text = format!(
+                "version = 1\ntenant = \"retail\"\n[source]\nkind = \"kafka\"\nbrokers = \"b\"\n\
+                 topics = [\"t\"]\n[source.properties]\n{line}\n[event.fields]\n"
+            );
+            let error = Config::parse(&text, Path::new("retail.toml")).unwrap_err();
+            assert!(!error.to_string().contains("4711"), "{error}");
+            error.to_string()
+        };
+        let said = problem("sasl.password = \"4711\"");
+        assert!(said.contains("name in quotes"), "{said}");
+        let said = problem("\"sasl.password\" = 4711");
+        assert!(said.contains("sasl.password: put the value"), "{said}");
+        let said = problem("\"sasl.password\" = x4711");
+        assert!(said.contains("line 8"), "{said}");
+    }
 }

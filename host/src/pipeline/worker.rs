@@ -98,9 +98,13 @@ pub struct Worker<S: Source> {
     meter: Arc<Meter>,
     shutdown: watch::Receiver<bool>,
     epoch: u64,
+    /// The source was told to begin again: what still comes of before is not taken, for it lies
+    /// behind a batch that did not land.
+    begins_again: bool,
     pending: Pending,
     /// Being judged, while the batch before it lands and the one behind it gathers.
     ahead: Option<Cutting>,
+    /// Setbacks in a row, without a batch that landed.
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
@@ -172,6 +176,7 @@ impl<S: Source> Worker<S> {
             meter,
             shutdown,
             epoch: 0,
+            begins_again: false,
             pending: Pending::default(),
             ahead: None,
             tries: 0,
@@ -270,7 +275,8 @@ impl<S: Source> Worker<S> {
     /// Lands what was gathered, so that a restart has nothing to catch up.
     async fn finish(&mut self) -> Result<(), WorkerError> {
         self.flush().await?;
-        self.gold(true).await
+        self.gold(true).await?;
+        Ok(())
     }
 
     async fn handle(&mut self, event: Event) -> Result<Next, WorkerError> {
@@ -286,14 +292,14 @@ impl<S: Source> Worker<S> {
                 self.gold(true).await?;
                 self.coordinator.release();
                 self.drop_all();
+                self.begins_again = false;
                 // The source may have been closed meanwhile, and then nobody waits.
                 let _ = done.send(());
             }
             Event::Records(records) => self.records(records),
             Event::CaughtUp => {
-                self.flush().await?;
-                self.gold(true).await?;
-                if self.until_caught_up && self.pending.parts.is_empty() && self.tries == 0 {
+                let landed = self.flush().await? && self.gold(true).await?;
+                if self.until_caught_up && landed && !self.begins_again {
                     return Ok(Next::End);
                 }
             }
@@ -321,7 +327,7 @@ impl<S: Source> Worker<S> {
     }
 
     fn records(&mut self, records: Records) {
-        if records.epoch != self.epoch {
+        if records.epoch != self.epoch || self.begins_again {
             return;
         }
         self.silent_since = None;
@@ -338,8 +344,10 @@ impl<S: Source> Worker<S> {
         starts: oneshot::Sender<Vec<(Partition, Start)>>,
     ) -> Result<(), WorkerError> {
         self.epoch = epoch;
+        self.begins_again = false;
         self.silent_since = None;
         self.drop_all();
+        let failed_before = self.tries;
         let positions = loop {
             match self.coordinator.catch_up(partitions).await {
                 Ok(positions) => break positions,
@@ -349,7 +357,8 @@ impl<S: Source> Worker<S> {
                 return Ok(());
             }
         };
-        self.tries = 0;
+        // Whether what failed before it was called for works again is not known yet.
+        self.tries = failed_before;
         let mut answer = Vec::with_capacity(positions.len());
         for (partition, position) in positions {
             let start = match position {
@@ -402,17 +411,17 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Lands everything that was taken in.
-    async fn flush(&mut self) -> Result<(), WorkerError> {
-        self.cut().await?;
-        self.land().await
+    /// Lands everything that was taken in. False: it did not land, and is read again.
+    async fn flush(&mut self) -> Result<bool, WorkerError> {
+        Ok(self.cut().await? && self.land().await?)
     }
 
-    /// Cuts a batch of what is pending, and lands the one before it meanwhile.
-    async fn cut(&mut self) -> Result<(), WorkerError> {
+    /// Cuts a batch of what is pending, and lands the one before it meanwhile. False: that one did
+    /// not land, and both are read again.
+    async fn cut(&mut self) -> Result<bool, WorkerError> {
         let pending = std::mem::take(&mut self.pending);
         if pending.parts.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut parts = Vec::new();
         let mut ends = Vec::new();
@@ -435,38 +444,38 @@ impl<S: Source> Worker<S> {
         let batch = self.coordinator.layers.batch(cut).await;
         match self.ahead.replace(Cutting { batch, ends }) {
             Some(before) => self.land_one(before).await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 
     /// Lands the batch that is ahead.
-    async fn land(&mut self) -> Result<(), WorkerError> {
+    async fn land(&mut self) -> Result<bool, WorkerError> {
         match self.ahead.take() {
             Some(cutting) => self.land_one(cutting).await,
-            None => Ok(()),
+            None => Ok(true),
         }
     }
 
-    async fn land_one(&mut self, cutting: Cutting) -> Result<(), WorkerError> {
+    async fn land_one(&mut self, cutting: Cutting) -> Result<bool, WorkerError> {
         let Cutting { mut batch, ends } = cutting;
         if !self.check_sources(&batch.cut.ranges).await? {
             self.begin_again();
-            return Ok(());
+            return Ok(false);
         }
         match self.coordinator.land(&mut batch, ends.clone()).await {
             Ok(true) => {
                 self.tries = 0;
                 self.source.commit_for_monitors(&ends).await;
-                Ok(())
+                Ok(true)
             }
             Ok(false) => {
                 self.begin_again();
-                Ok(())
+                Ok(false)
             }
             Err(error) => {
                 self.pause(error).await?;
                 self.begin_again();
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -501,16 +510,19 @@ impl<S: Source> Worker<S> {
         Ok(true)
     }
 
-    async fn gold(&mut self, all: bool) -> Result<(), WorkerError> {
+    /// False: gold was not brought up to date, and is after the next assignment.
+    async fn gold(&mut self, all: bool) -> Result<bool, WorkerError> {
         if let Err(error) = self.coordinator.layers.gold(all).await {
             self.pause(error).await?;
             self.begin_again();
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Drops everything in flight and has the source assign its partitions anew.
     fn begin_again(&mut self) {
+        self.begins_again = true;
         self.drop_all();
         self.coordinator.release();
         self.source.restart();

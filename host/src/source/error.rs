@@ -34,12 +34,9 @@ pub enum SourceError {
         "another host reads as {instance:?} in this consumer group: give each its own `group.instance.id` in [source.properties]"
     )]
     InstanceTaken { instance: String },
-    #[error("[source.properties] {name} = {value:?}: {reason}")]
-    Property {
-        name: String,
-        value: String,
-        reason: String,
-    },
+    /// Without the value, which may be a secret.
+    #[error("[source.properties] {name}: {reason}")]
+    Property { name: String, reason: String },
     #[error("these properties do not go together: {reason}; check [source.properties] in the TOML")]
     Properties { reason: String },
     #[error(

@@ -24,12 +24,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use self::native::{Client, list};
+use self::native::{Client, What, list};
 use self::reader::{Command, Reader};
 use super::{Event, Source, SourceError};
 use crate::names::{Offset, Partition};
@@ -212,9 +212,9 @@ pub async fn partitions_of(
 ) -> Result<Vec<(String, usize)>, SourceError> {
     let (brokers, topics, properties) = (brokers.to_owned(), topics.to_vec(), properties.clone());
     asked(move || {
-        let consumer = asker(&brokers, &properties)?;
+        let client = asker(&brokers, &properties)?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let found = ask_for(&consumer, &brokers, &names)?;
+        let found = ask_for(&client, &brokers, &names)?;
         Ok(found
             .into_iter()
             .map(|found| (found.topic, found.partitions))
@@ -250,12 +250,12 @@ pub async fn bounds(
 ) -> Result<Vec<(Partition, Offset, Offset)>, SourceError> {
     let (brokers, topic, properties) = (brokers.to_owned(), topic.to_owned(), properties.clone());
     asked(move || {
-        let consumer = asker(&brokers, &properties)?;
-        let described = ask_for(&consumer, &brokers, &[&topic])?;
+        let client = asker(&brokers, &properties)?;
+        let described = ask_for(&client, &brokers, &[&topic])?;
         let mut found = Vec::new();
         for described in described {
             for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
-                let (begin, end) = starts::bounds(&consumer, &brokers, &topic, number)?;
+                let (begin, end) = starts::bounds(client.consumer(), &brokers, &topic, number)?;
                 let partition = Partition {
                     topic: topic.as_str().into(),
                     source: described.id.clone(),
@@ -270,10 +270,7 @@ pub async fn bounds(
 }
 
 /// A client that asks, and is in no group.
-fn asker(
-    brokers: &str,
-    properties: &BTreeMap<String, String>,
-) -> Result<BaseConsumer<native::Logged>, SourceError> {
+fn asker(brokers: &str, properties: &BTreeMap<String, String>) -> Result<Client, SourceError> {
     let mut config = properties::plain(brokers, properties)?;
     for grouped in [
         "group.instance.id",
@@ -282,23 +279,39 @@ fn asker(
     ] {
         config.remove(grouped);
     }
-    config
-        .create_with_context(native::Logged)
-        .map_err(properties::refused)
+    Client::new(&config).map_err(properties::refused)
 }
 
+/// Asks for topics. Where there is no answer, what the client heard meanwhile says why.
 fn ask_for(
-    consumer: &BaseConsumer<native::Logged>,
+    client: &Client,
     brokers: &str,
     names: &[&str],
 ) -> Result<Vec<topics::Described>, SourceError> {
-    topics::describe(
-        consumer.client(),
-        &topics::Asked::default(),
-        brokers,
-        names,
-        REQUEST,
-    )
+    let found = client.describe(brokers, names);
+    found.map_err(|error| match error.is_transient() {
+        true => why_unanswered(client, brokers).unwrap_or(error),
+        false => error,
+    })
+}
+
+/// The last that a client heard of its brokers; a refusal counts most.
+fn why_unanswered(client: &Client, brokers: &str) -> Option<SourceError> {
+    let mut why = None;
+    while let Some(happened) = client.poll(Duration::ZERO) {
+        let What::Failure(failure) = happened.what() else {
+            continue;
+        };
+        let (brokers, reason) = (brokers.to_owned(), failure.text);
+        if topics::is_refusal(failure.code) {
+            return Some(SourceError::Refused { brokers, reason });
+        }
+        // That all brokers are down follows from what was said of each of them.
+        if failure.code != RDKafkaErrorCode::AllBrokersDown {
+            why = Some(SourceError::Unreachable { brokers, reason });
+        }
+    }
+    why
 }
 
 async fn asked<T: Send + 'static>(

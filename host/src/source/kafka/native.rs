@@ -71,15 +71,20 @@ impl Drop for Client {
 }
 
 impl Client {
-    /// A consumer for a group; it must have a `group.id`.
+    /// A consumer for the group that `group.id` names, or one in no group, that asks only.
     ///
     /// # Errors
     /// librdkafka refuses the properties, each alone or together.
     pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
         let consumer: BaseConsumer<Logged> = config.create_with_context(Logged)?;
-        // SAFETY: the handle is alive. The function hands out a reference of its own.
-        let queue = unsafe { rd::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue)
+        let handle = consumer.client().native_ptr();
+        // SAFETY: the handle is alive. Each function hands out a reference of its own. Outside of a
+        // group there is no consumer queue, and what is heard stays in the main one.
+        let queue = unsafe {
+            NonNull::new(rd::rd_kafka_queue_get_consumer(handle))
+                .or_else(|| NonNull::new(rd::rd_kafka_queue_get_main(handle)))
+        };
+        let queue = queue
             .ok_or_else(|| KafkaError::ClientCreation("there is no consumer queue".to_owned()))?;
         Ok(Self {
             consumer,
