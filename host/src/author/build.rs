@@ -336,15 +336,17 @@ fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError
     })
 }
 
-/// Panic messages name source files: without the home folder of whoever builds, so that the same
+/// Vector instructions, which every engine with the component model has. Panic messages name source
+/// files: without the home folder of whoever builds, so that the same
 /// source makes the same component on two machines.
 fn flags() -> OsString {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    let mut flags = OsString::new();
+    let mut flags = OsString::from("-Ctarget-feature=+simd128");
     if let Some(home) = home {
-        flags.push("--remap-path-prefix=");
+        // What this variable of cargo's separates flags with.
+        flags.push("\x1f--remap-path-prefix=");
         flags.push(home);
         flags.push("=/cargo");
     }

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let broker = Broker::start()?;
         broker.create_topic(TOPIC, PARTITIONS)?;
         config.source = SourceConfig::Kafka {
-            brokers: broker.bootstrap_servers(),
+            brokers: broker.bootstrap_servers()?,
             topics: vec![TOPIC.to_owned()],
             group: None,
             start: StartConfig::Earliest,
@@ -95,7 +95,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let mut host = tokio::spawn(host);
         let selling = {
             let (shared, meter) = (shared.clone(), meter.clone());
-            let (brokers, rate) = (broker.bootstrap_servers(), args.rate);
+            let (brokers, rate) = (broker.bootstrap_servers()?, args.rate);
             tokio::task::spawn_blocking(move || sell(&brokers, rate, &shared, &meter))
         };
         let watched = tokio::select! {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
-use arrow::compute::concat_batches;
+use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -52,16 +53,39 @@ impl Cut {
         parts: &[(Range, Vec<RecordBatch>)],
         ingested_at: i64,
     ) -> Result<Self, ArrowError> {
-        let schema = message_schema();
-        let mut batches = Vec::new();
-        for (range, records) in parts {
-            for rows in records {
-                batches.push(with_identity(&schema, &range.partition, rows, ingested_at)?);
-            }
+        let records: Vec<&RecordBatch> = parts.iter().flat_map(|(_, records)| records).collect();
+        let rows = records.iter().map(|rows| rows.num_rows()).sum();
+        let joined = |name: &str| {
+            let columns: Option<Vec<&dyn Array>> = records
+                .iter()
+                .map(|rows| rows.column_by_name(name).map(AsRef::as_ref))
+                .collect();
+            let columns = columns.ok_or_else(|| {
+                ArrowError::SchemaError(format!("the source gave no column {name}"))
+            })?;
+            concat(&columns)
+        };
+        let taken = TimestampMicrosecondArray::from_value(ingested_at, rows).with_timezone("UTC");
+        if rows == 0 {
+            return Ok(Self {
+                ranges: parts.iter().map(|(range, _)| range.clone()).collect(),
+                messages: RecordBatch::new_empty(message_schema()),
+            });
         }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(by_part(parts, |partition| &partition.topic)),
+            Arc::new(by_part(parts, |partition| &partition.source)),
+            Arc::new(numbers(parts)),
+            joined("_offset")?,
+            joined("_timestamp")?,
+            Arc::new(taken),
+            joined("_key")?,
+            joined("_headers")?,
+            joined("_raw")?,
+        ];
         Ok(Self {
             ranges: parts.iter().map(|(range, _)| range.clone()).collect(),
-            messages: concat_batches(&schema, &batches)?,
+            messages: RecordBatch::try_new(message_schema(), columns)?,
         })
     }
 
@@ -112,37 +136,28 @@ impl Cut {
     }
 }
 
-fn with_identity(
-    schema: &SchemaRef,
-    partition: &Partition,
-    rows: &RecordBatch,
-    ingested_at: i64,
-) -> Result<RecordBatch, ArrowError> {
-    let n = rows.num_rows();
-    let taken = |name: &str| {
-        rows.column_by_name(name)
-            .cloned()
-            .ok_or_else(|| ArrowError::SchemaError(format!("the source gave no column {name}")))
-    };
-    RecordBatch::try_new(
-        schema.clone(),
-        vec![
-            repeated(&partition.topic, n),
-            repeated(&partition.source, n),
-            Arc::new(Int32Array::from_value(partition.number, n)),
-            taken("_offset")?,
-            taken("_timestamp")?,
-            Arc::new(TimestampMicrosecondArray::from_value(ingested_at, n).with_timezone("UTC")),
-            taken("_key")?,
-            taken("_headers")?,
-            taken("_raw")?,
-        ],
-    )
+type Part = (Range, Vec<RecordBatch>);
+
+fn rows_of(part: &Part) -> usize {
+    part.1.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// The same text in every row.
-pub fn repeated(text: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-        text, rows,
-    )))
+/// A text of each part's partition, in each of its rows.
+fn by_part<'a>(parts: &'a [Part], text: impl Fn(&'a Partition) -> &'a str) -> StringArray {
+    let mut bytes = String::new();
+    let mut lengths = Vec::new();
+    for part in parts {
+        let text = text(&part.0.partition);
+        bytes.push_str(&text.repeat(rows_of(part)));
+        lengths.extend(std::iter::repeat_n(text.len(), rows_of(part)));
+    }
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    StringArray::new(offsets, Buffer::from_vec(bytes.into_bytes()), None)
+}
+
+fn numbers(parts: &[Part]) -> Int32Array {
+    let runs = parts
+        .iter()
+        .map(|part| std::iter::repeat_n(part.0.partition.number, rows_of(part)));
+    Int32Array::from_iter_values(runs.flatten())
 }

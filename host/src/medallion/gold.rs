@@ -9,6 +9,7 @@ use arrow::compute::{cast, concat, concat_batches, take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use tokio::task::block_in_place;
 
 use super::cut::Range;
 use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put, retention};
@@ -20,7 +21,7 @@ use crate::plugin::CallError;
 /// How often a commit is merged anew because another writer touched its partitions.
 const MOST_TRIES: usize = 100;
 /// Rows folded in one call: their columns and states fit well within a component's memory.
-const ROWS_A_FOLD: usize = 32_768;
+const ROWS_A_FOLD: usize = 131_072;
 /// Bytes of state that cross in one call, on each side.
 const STATE_BYTES_A_CALL: usize = 4 << 20;
 /// Marks a column of the table that is state and no measure.
@@ -90,9 +91,9 @@ impl Gold {
         ranges: &[Range],
         rules: &Rules,
         rule: &GoldRule,
-        states: &[States],
+        states: Vec<States>,
     ) -> Result<(), LayerError> {
-        let added = merge_all(rule, states.to_vec())?;
+        let added = block_in_place(|| merge_all(rule, states))?;
         for _ in 0..MOST_TRIES {
             self.table.refresh().await?;
             let mut commit = Commit {
@@ -253,6 +254,12 @@ impl States {
             keys: slice(&self.keys),
             state: slice(&self.state),
         }
+    }
+
+    /// The memory that they take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let columns = self.keys.iter().chain(&self.state);
+        columns.map(|column| column.get_array_memory_size()).sum()
     }
 
     pub fn len(&self) -> usize {

@@ -62,9 +62,7 @@ pub fn judge(
     for rule in &rules.cleanse {
         work.apply(rules, rule, width)?;
     }
-    let key = work.refuse_without_key(&rules.definition.key)?;
-    work.key = key;
-    work.refuse_without_date(rules)?;
+    work.refuse_without_key_or_date(rules)?;
     for rule in rules.validate.iter().chain(&rules.enrich) {
         work.apply(rules, rule, width)?;
     }
@@ -170,42 +168,31 @@ impl<'a> Work<'a> {
         self.leave(leaving)
     }
 
-    fn refuse_without_key(&mut self, key: &[String]) -> Result<Vec<KeyHash>, JudgeError> {
+    fn refuse_without_key_or_date(&mut self, rules: &Rules) -> Result<(), JudgeError> {
+        let key = rules.definition.key.iter();
         let columns: Vec<(&str, ArrayRef)> = key
-            .iter()
             .filter_map(|name| Some((name.as_str(), self.columns.get(name)?.clone())))
             .collect();
         let hashes = key_hashes(&columns, self.rows());
-        let leaving = hashes
-            .iter()
-            .enumerate()
-            .filter_map(|(row, hash)| match hash {
-                Ok(_) => None,
-                Err(absent) => Some(host_rule(
-                    row,
-                    "host",
-                    "no_key",
-                    format!("{absent} is absent or empty"),
-                )),
-            })
-            .collect();
-        self.leave(leaving)?;
-        Ok(hashes.into_iter().filter_map(Result::ok).collect())
-    }
-
-    fn refuse_without_date(&mut self, rules: &Rules) -> Result<(), JudgeError> {
         let made = BusinessDates::make(rules, &self.columns, self.rows())?;
+        let mut leaving: BTreeMap<usize, Leave> = BTreeMap::new();
+        for row in made.absent {
+            let reason = format!("{} is absent or no timestamp", rules.definition.time);
+            leaving.insert(row, host_rule(row, "host", "no_business_date", reason));
+        }
+        for (row, hash) in hashes.iter().enumerate() {
+            if let Err(absent) = hash {
+                let reason = format!("{absent} is absent or empty");
+                leaving.insert(row, host_rule(row, "host", "no_key", reason));
+            }
+        }
         self.columns.insert(SALE_DATE.into(), made.date);
         self.columns.insert(SALE_HOUR.into(), made.hour);
-        let leaving = made
-            .absent
+        self.key = hashes
             .into_iter()
-            .map(|row| {
-                let reason = format!("{} is absent or no timestamp", rules.definition.time);
-                host_rule(row, "host", "no_business_date", reason)
-            })
+            .map(|hash| hash.unwrap_or_default())
             .collect();
-        self.leave(leaving)
+        self.leave(leaving.into_values().collect())
     }
 
     fn refuse_bad_partition_values(&mut self, rules: &Rules) -> Result<(), JudgeError> {

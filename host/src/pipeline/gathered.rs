@@ -1,32 +1,45 @@
-//! What silver got and a gold table has not folded yet.
+//! What silver got and a gold table has not taken in yet: rows, and once there are many of them the
+//! states that they fold into.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use super::tenant::TenantError;
 use crate::lake::Lake;
 use crate::medallion::cut::Range;
-use crate::medallion::gold::{Gold, by_rule_set, columns_read, fold};
+use crate::medallion::gold::{Gold, States, by_rule_set, columns_read, fold};
 use crate::medallion::layer::LayerError;
 use crate::medallion::rules::{GoldRule, Rules};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 use crate::ruleset::Registry;
 
-/// More gathered rows than this are folded without waiting for the trigger: they are memory.
-const MOST_ROWS: usize = 262_144;
+/// Gathered rows are folded once they are so many: states take less memory than rows.
+const MOST_ROWS: usize = 131_072;
+/// More gathered states than this, in bytes, are committed without waiting for the trigger.
+const MOST_BYTES: usize = 64 << 20;
+/// A table is committed at most for one part in so many of the time. Where a commit takes long, as
+/// when old sales of all dates come at once, `every` gives way.
+const SHARE: u32 = 5;
 
-/// A gold table with the rows that it has not folded yet.
+/// A gold table with what it has not taken in yet.
 pub struct Gathered {
     pub gold: Gold,
     every: Duration,
     /// From which silver progress to which, by partition.
     ranges: BTreeMap<Partition, (Offset, Offset)>,
     /// The columns that the table is made from, by the rule set that made them.
-    rows: Vec<(RuleSetNumber, RecordBatch)>,
+    rows: Vec<(Arc<Rules>, RecordBatch)>,
+    /// What earlier rows folded into.
+    states: Vec<States>,
+    /// The newest rule set among those that made them.
+    latest: Option<Arc<Rules>>,
     since: Option<Instant>,
+    /// When the last commit began, and what it took.
+    last: Option<(Instant, Duration)>,
 }
 
 impl Gathered {
@@ -42,15 +55,21 @@ impl Gathered {
             every,
             ranges: BTreeMap::new(),
             rows: Vec::new(),
+            states: Vec::new(),
+            latest: None,
             since: None,
+            last: None,
         })
     }
 
     /// Adds what a batch brought to silver.
+    ///
+    /// # Errors
+    /// The component's own, where the rows are folded.
     pub fn gather(
         &mut self,
         ranges: &[Range],
-        rules: &Rules,
+        rules: &Arc<Rules>,
         rows: &RecordBatch,
     ) -> Result<(), LayerError> {
         self.since.get_or_insert_with(Instant::now);
@@ -68,7 +87,11 @@ impl Gathered {
                 .iter()
                 .filter_map(|name| schema.index_of(name).ok())
                 .collect();
-            self.rows.push((rules.number, rows.project(&columns)?));
+            self.rows.push((rules.clone(), rows.project(&columns)?));
+        }
+        let gathered: usize = self.rows.iter().map(|(_, rows)| rows.num_rows()).sum();
+        if gathered >= MOST_ROWS {
+            return self.fold();
         }
         Ok(())
     }
@@ -98,36 +121,49 @@ impl Gathered {
         Ok(())
     }
 
+    /// Folds the rows, those of a rule set together.
+    fn fold(&mut self) -> Result<(), LayerError> {
+        let rows = std::mem::take(&mut self.rows);
+        for run in rows.chunk_by(|(one, _), (next, _)| one.number == next.number) {
+            let Some((rules, first)) = run.first() else {
+                continue;
+            };
+            let rule = rules.gold.iter().find(|rule| rule.table == self.gold.name);
+            if let Some(rule) = rule {
+                let rows = concat_batches(&first.schema(), run.iter().map(|(_, rows)| rows))?;
+                let states = tokio::task::block_in_place(|| fold(rule, &rows))?;
+                self.states.extend(states);
+                let newer = |latest: &Arc<Rules>| latest.number < rules.number;
+                if self.latest.as_ref().is_none_or(newer) {
+                    self.latest = Some(rules.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next commit is due: at once where the last one was long ago.
     pub fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + self.every)
+        let since = self.since?;
+        let rested = self
+            .last
+            .map(|(began, took)| began + self.every.max(took * SHARE));
+        Some(rested.map_or(since, |rested| rested.max(since)))
     }
 
     pub fn is_due(&self) -> bool {
-        let rows: usize = self.rows.iter().map(|(_, rows)| rows.num_rows()).sum();
-        rows >= MOST_ROWS || self.due().is_some_and(|due| due <= Instant::now())
+        let bytes: usize = self.states.iter().map(States::bytes).sum();
+        bytes >= MOST_BYTES || self.due().is_some_and(|due| due <= Instant::now())
     }
 
-    /// Folds what was gathered into the table.
+    /// Takes what was gathered into the table.
     pub async fn commit(&mut self, registry: &mut Registry) -> Result<(), TenantError> {
         if self.ranges.is_empty() {
             self.since = None;
             return Ok(());
         }
-        let mut states = Vec::new();
-        let mut latest: Option<Arc<Rules>> = None;
-        for (number, rows) in &self.rows {
-            let rules = registry.rules(*number).await?;
-            let rule = rules.gold.iter().find(|rule| rule.table == self.gold.name);
-            if let Some(rule) = rule {
-                states.extend(tokio::task::block_in_place(|| fold(rule, rows))?);
-                if latest
-                    .as_ref()
-                    .is_none_or(|latest| latest.number < rules.number)
-                {
-                    latest = Some(rules);
-                }
-            }
-        }
+        let began = Instant::now();
+        self.fold()?;
         let ranges: Vec<Range> = self
             .ranges
             .iter()
@@ -137,7 +173,7 @@ impl Gathered {
                 to: *to,
             })
             .collect();
-        let rules = match latest {
+        let rules = match self.latest.clone() {
             Some(rules) => rules,
             None => {
                 let active = registry.active().ok_or(TenantError::NoRuleSet)?;
@@ -145,10 +181,14 @@ impl Gathered {
             }
         };
         match rules.gold.iter().find(|rule| rule.table == self.gold.name) {
-            Some(rule) => self.gold.put(&ranges, &rules, rule, &states).await?,
+            Some(rule) => {
+                let states = std::mem::take(&mut self.states);
+                self.gold.put(&ranges, &rules, rule, states).await?;
+            }
             None => self.gold.pass_over(&ranges).await?,
         }
         self.forget();
+        self.last = Some((began, began.elapsed()));
         Ok(())
     }
 
@@ -156,6 +196,8 @@ impl Gathered {
     pub fn forget(&mut self) {
         self.ranges.clear();
         self.rows.clear();
+        self.states.clear();
+        self.latest = None;
         self.since = None;
     }
 }

@@ -4,14 +4,21 @@
 //! The one thing to know: it keeps at most 5 MiB or 100,000 batches a partition and forgets the
 //! oldest, so a producer must not run ahead of the consumer.
 
+use rdkafka::bindings as rd;
+use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer as _};
 
 use super::SourceError;
 
+/// How long a group waits for further members before its first assignment, in milliseconds. There
+/// is one member; Kafka's own three seconds would be most of the demo's start.
+const JOIN_DELAY: i32 = 50;
+
 /// A cluster of one broker on a free port, which is gone when this is dropped.
 pub struct Broker {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    /// The cluster lives in a client that is used for nothing else.
+    owner: BaseProducer,
 }
 
 impl Broker {
@@ -20,15 +27,34 @@ impl Broker {
     /// # Errors
     /// No port to be had.
     pub fn start() -> Result<Self, SourceError> {
-        let cluster = MockCluster::new(1).map_err(|error| SourceError::Broker {
-            reason: error.to_string(),
-        })?;
-        Ok(Self { cluster })
+        let owner: Result<BaseProducer, _> = ClientConfig::new()
+            .set("test.mock.num.brokers", "1")
+            .create();
+        let broker = Self {
+            owner: owner.map_err(|error| failed(error.to_string()))?,
+        };
+        broker.cluster()?;
+        let client = broker.owner.client().native_ptr();
+        // SAFETY: both take a handle that is alive as long as `owner`; a client without a cluster
+        // gave an error above.
+        unsafe {
+            let cluster = rd::rd_kafka_handle_mock_cluster(client);
+            rd::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, JOIN_DELAY);
+        }
+        Ok(broker)
+    }
+
+    fn cluster(&self) -> Result<MockCluster<'_, DefaultProducerContext>, SourceError> {
+        let cluster = self.owner.client().mock_cluster();
+        cluster.ok_or_else(|| failed("it did not start".to_owned()))
     }
 
     /// Where clients find it: host:port.
-    pub fn bootstrap_servers(&self) -> String {
-        self.cluster.bootstrap_servers()
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn bootstrap_servers(&self) -> Result<String, SourceError> {
+        Ok(self.cluster()?.bootstrap_servers())
     }
 
     /// Makes a topic of this many partitions.
@@ -36,9 +62,11 @@ impl Broker {
     /// # Errors
     /// It exists already.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), SourceError> {
-        let created = self.cluster.create_topic(topic, partitions, 1);
-        created.map_err(|error| SourceError::Broker {
-            reason: format!("topic {topic:?}: {error}"),
-        })
+        let created = self.cluster()?.create_topic(topic, partitions, 1);
+        created.map_err(|error| failed(format!("topic {topic:?}: {error}")))
     }
+}
+
+fn failed(reason: String) -> SourceError {
+    SourceError::Broker { reason }
 }

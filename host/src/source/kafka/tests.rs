@@ -20,7 +20,7 @@ fn broker(partitions: i32) -> Broker {
 
 fn options(broker: &Broker, instance: &str) -> KafkaOptions {
     KafkaOptions {
-        brokers: broker.bootstrap_servers(),
+        brokers: broker.bootstrap_servers().unwrap(),
         topics: vec![TOPIC.to_owned()],
         group: "assay-test".to_owned(),
         instance: instance.to_owned(),
@@ -35,7 +35,7 @@ fn options(broker: &Broker, instance: &str) -> KafkaOptions {
 }
 
 fn produce(broker: &Broker, partitions: i32, texts: impl Iterator<Item = String>) {
-    let mut producer = Producer::new(&broker.bootstrap_servers(), &BTreeMap::new()).unwrap();
+    let mut producer = Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
     for (index, text) in texts.enumerate() {
         let partition = i32::try_from(index).unwrap() % partitions;
         producer
@@ -197,7 +197,7 @@ async fn progress_that_the_topic_does_not_have_stops_the_partition() {
 #[tokio::test]
 async fn a_message_without_a_payload_is_a_row_with_a_null() {
     let broker = broker(1);
-    let mut producer = Producer::new(&broker.bootstrap_servers(), &BTreeMap::new()).unwrap();
+    let mut producer = Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
     producer.send(TOPIC, Some(b"till"), None).unwrap();
     producer.flush().unwrap();
     let mut source = KafkaSource::new(options(&broker, "one")).unwrap();
@@ -215,7 +215,7 @@ async fn a_message_without_a_payload_is_a_row_with_a_null() {
 async fn a_topics_partitions_and_their_bounds_can_be_asked_for() {
     let broker = broker(2);
     produce(&broker, 1, (0..3).map(|number| number.to_string()));
-    let brokers = broker.bootstrap_servers();
+    let brokers = broker.bootstrap_servers().unwrap();
     let found = partitions_of(&brokers, &[TOPIC.to_owned()], &BTreeMap::new())
         .await
         .unwrap();
