@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test check components setup
+.PHONY: help demo test bench check components setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -15,6 +15,12 @@ demo: components ## sixty stores start selling, and tables fill before your eyes
 test: components ## every test
 	@.ci/setup tests
 	$(CARGO) test --workspace
+
+bench: ## what it costs: CPU an event, events a second, memory, commits (release build)
+	@.ci/setup tests
+	$(CARGO) build --release --package assay
+	$(CARGO) run --quiet --release --package assay -- plugin build
+	$(CARGO) bench --package assay-tests --bench road -- $(ARGS)
 
 check: setup ## format and lints, with warnings denied
 	$(CARGO) fmt --all --check

@@ -14,7 +14,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// One arena and a decay of ten seconds: what one batch gives back, the next takes, whichever thread
 /// it is on. Measured on two cores: half the memory of the defaults, at less time.
 // SAFETY: the name is jemalloc's own for its settings, and the value a C string that lives for ever.
-#[unsafe(export_name = "_rjem_malloc_conf")]
+#[unsafe(export_name = "malloc_conf")]
 pub static ALLOCATOR_SETTINGS: &std::ffi::c_char = {
     let settings = c"narenas:1,dirty_decay_ms:10000,muzzy_decay_ms:0";
     // SAFETY: a C string has at least its end.

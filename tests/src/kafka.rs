@@ -124,6 +124,26 @@ impl Kafka {
         self.folder.path().join(CERTIFICATE)
     }
 
+    /// The processor time that the broker has taken since it was started last. For the benchmark.
+    #[allow(dead_code, reason = "the tests do not measure")]
+    pub fn cpu(&self) -> Duration {
+        /// Linux counts in hundredths of a second wherever it says so to programs.
+        const TICK: Duration = Duration::from_millis(10);
+        let running = self.running.lock().unwrap();
+        let shell = running.as_ref().unwrap().0.id();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let ticks = children.split_whitespace().map(|child| {
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            // Behind the command's name, which ends with the last bracket: proc(5).
+            let fields = stat.rsplit(')').next().unwrap_or_default();
+            let times = fields.split_whitespace().skip(11).take(2);
+            times
+                .filter_map(|ticks| ticks.parse::<u32>().ok())
+                .sum::<u32>()
+        });
+        TICK * ticks.sum::<u32>()
+    }
+
     /// Kills the broker. Its data stays.
     pub fn stop(&self) {
         if let Some((mut child, input)) = self.running.lock().unwrap().take() {

@@ -71,8 +71,8 @@ impl FileWriter {
             if matches!(field.data_type(), DataType::Utf8 | DataType::Binary) {
                 // The log has a file's bounds. Rows are not sorted, so those of its groups would
                 // spare no reader anything.
-                properties = properties
-                    .set_column_statistics_enabled(column(), EnabledStatistics::None);
+                properties =
+                    properties.set_column_statistics_enabled(column(), EnabledStatistics::None);
             }
             if repeats(values)? {
                 continue;
@@ -82,7 +82,8 @@ impl FileWriter {
                 field.data_type(),
                 DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)
             ) {
-                properties = properties.set_column_encoding(column(), Encoding::DELTA_BINARY_PACKED);
+                properties =
+                    properties.set_column_encoding(column(), Encoding::DELTA_BINARY_PACKED);
             }
         }
         Ok(properties.build())

@@ -27,6 +27,10 @@ struct Column {
     position: usize,
     name: String,
     data_type: DataType,
+    /// Whether it gets a smallest and a largest value. A text that is not the host's own does not:
+    /// rows are not sorted by it, so no file could be skipped for it, and comparing texts costs
+    /// more than writing them.
+    bounded: bool,
     nulls: usize,
     span: Option<Span>,
 }
@@ -49,6 +53,7 @@ impl Statistics {
                 position,
                 name: field.name().clone(),
                 data_type: field.data_type().clone(),
+                bounded: field.data_type() != &DataType::Utf8 || field.name().starts_with('_'),
                 nulls: 0,
                 span: None,
             });
@@ -65,6 +70,9 @@ impl Statistics {
                 continue;
             };
             column.nulls += values.null_count();
+            if !column.bounded {
+                continue;
+            }
             column.span = match (column.span.take(), Span::of(values)) {
                 (Some(held), Some(further)) => Some(held.join(further)),
                 (held, further) => held.or(further),

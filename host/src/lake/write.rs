@@ -175,7 +175,7 @@ impl FileWriter {
         let converter = RowConverter::new(kinds).map_err(failed)?;
         let keys = converter.convert_columns(&keys).map_err(failed)?;
         let mut parts: Vec<Vec<u32>> = Vec::new();
-        let mut known = HashMap::new();
+        let mut known = HashMap::with_hasher(foldhash::fast::RandomState::default());
         for (row, key) in (0..count).zip(keys.iter()) {
             let part = *known.entry(key).or_insert_with(|| {
                 parts.push(Vec::new());

@@ -100,8 +100,8 @@ fn zones(
 /// Local time by zone, remembering what was asked before.
 struct Clock {
     default: Tz,
-    zones: HashMap<String, Tz>,
-    offsets: HashMap<(Tz, i64), i64>,
+    zones: HashMap<String, Tz, foldhash::fast::RandomState>,
+    offsets: HashMap<(Tz, i64), i64, foldhash::fast::RandomState>,
     last: Option<((Tz, i64), i64)>,
 }
 
@@ -109,8 +109,8 @@ impl Clock {
     fn new(default: &str) -> Self {
         Self {
             default: default.parse().unwrap_or(Tz::UTC),
-            zones: HashMap::new(),
-            offsets: HashMap::new(),
+            zones: HashMap::default(),
+            offsets: HashMap::default(),
             last: None,
         }
     }

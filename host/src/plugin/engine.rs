@@ -82,7 +82,9 @@ impl Sandbox {
         let mut config = config();
         // A machine that does not let so much address space be reserved has memory mapped by need.
         let engine = Engine::new(config.clone().allocation_strategy(pool()))
-            .or_else(|_| Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand)))
+            .or_else(|_| {
+                Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand))
+            })
             .map_err(wrong)?;
         let mut linker = Linker::new(&engine);
         let mut host = linker

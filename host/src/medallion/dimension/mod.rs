@@ -71,13 +71,21 @@ impl DimensionSpec {
     }
 }
 
+/// Whether a key that is held as one type can be asked for by a column of another.
+pub fn can_ask(asked: &DataType, held: &DataType) -> bool {
+    asked == held || matches!((asked, held), (DataType::Int64, DataType::Utf8))
+}
+
+/// By a key's bytes, where its rows begin and how many there are.
+type Index = HashMap<Box<[u8]>, (u32, u32), foldhash::fast::RandomState>;
+
 /// A dimension's rows, ready to be looked up.
 #[derive(Debug)]
 pub struct Dimension {
     spec: DimensionSpec,
     rows: RecordBatch,
     /// Where a key's rows begin, and how many there are.
-    index: HashMap<Box<[u8]>, (u32, u32)>,
+    index: Index,
     /// When each row holds, where that differs.
     periods: Option<Periods>,
 }
@@ -169,12 +177,13 @@ impl Dimension {
             let held = schema
                 .field_with_name(key)
                 .map_err(|e| self.spec.arrow(e))?;
-            columns.push(match (column.data_type(), held.data_type()) {
-                (asked, held) if asked == held => column.clone(),
-                (DataType::Int64, DataType::Utf8) => {
-                    cast(column, &DataType::Utf8).map_err(|e| self.spec.arrow(e))?
-                }
-                (asked, held) => return Err(self.wrong_type(key, held, asked)),
+            let (asked, held) = (column.data_type(), held.data_type());
+            columns.push(if asked == held {
+                column.clone()
+            } else if can_ask(asked, held) {
+                cast(column, held).map_err(|e| self.spec.arrow(e))?
+            } else {
+                return Err(self.wrong_type(key, held, asked));
             });
         }
         Ok(Some(columns))
@@ -262,8 +271,8 @@ fn check_types(spec: &DimensionSpec, rows: &RecordBatch) -> Result<(), Dimension
 }
 
 /// Where each key's rows begin among sorted rows, and how many there are.
-fn index(keys: &Keys<'_>, rows: usize) -> HashMap<Box<[u8]>, (u32, u32)> {
-    let mut index: HashMap<Box<[u8]>, (u32, u32)> = HashMap::with_capacity(rows);
+fn index(keys: &Keys<'_>, rows: usize) -> Index {
+    let mut index = Index::with_capacity_and_hasher(rows, Default::default());
     let mut buffer = Vec::new();
     for (row, place) in (0..rows).zip(0_u32..) {
         let Some(key) = keys.bytes(row, &mut buffer) else {

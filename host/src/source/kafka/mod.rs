@@ -41,7 +41,7 @@ pub(super) use self::properties::{plain as client_properties, refused as propert
 
 /// How many events may wait for the reader: with chunks of a few MiB, what memory bears, and enough
 /// that neither side waits for the other while a batch is committed.
-const WAITING: usize = 16;
+const WAITING: usize = 8;
 /// How long one request to the cluster may take before it counts as unanswered.
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long [`Source::source_of`] tries: a broker that restarts is back within it.

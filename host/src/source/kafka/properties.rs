@@ -56,8 +56,8 @@ const MEMBER_DEFAULTS: [(&str, &str); 4] = [
     // A broker answers one request of a connection after the other: the question for the topic's id
     // before each batch waits behind a fetch that waits for messages.
     ("fetch.wait.max.ms", "50"),
-    // What waits inside the client, in KiB: a second's worth at full speed.
-    ("queued.max.messages.kbytes", "32768"),
+    // What waits inside the client, in KiB: several batches' worth.
+    ("queued.max.messages.kbytes", "16384"),
     // How soon new partitions of a known topic are seen.
     ("topic.metadata.refresh.interval.ms", "60000"),
 ];

@@ -35,7 +35,8 @@ fn options(broker: &Broker, instance: &str) -> KafkaOptions {
 }
 
 fn produce(broker: &Broker, partitions: i32, texts: impl Iterator<Item = String>) {
-    let mut producer = Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
+    let mut producer =
+        Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
     for (index, text) in texts.enumerate() {
         let partition = i32::try_from(index).unwrap() % partitions;
         producer
@@ -197,7 +198,8 @@ async fn progress_that_the_topic_does_not_have_stops_the_partition() {
 #[tokio::test]
 async fn a_message_without_a_payload_is_a_row_with_a_null() {
     let broker = broker(1);
-    let mut producer = Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
+    let mut producer =
+        Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
     producer.send(TOPIC, Some(b"till"), None).unwrap();
     producer.flush().unwrap();
     let mut source = KafkaSource::new(options(&broker, "one")).unwrap();

@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn texts_stand_in_the_order_of_their_bytes() {
-        let texts: Vec<String> = (0..20).flat_map(|n| {
-            ["", "a", "b", "\u{ff}"].map(|end| format!("{}{end}", "x".repeat(n)))
-        }).collect();
+        let texts: Vec<String> = (0..20)
+            .flat_map(|n| ["", "a", "b", "\u{ff}"].map(|end| format!("{}{end}", "x".repeat(n))))
+            .collect();
         for one in &texts {
             for other in &texts {
                 let (one, other) = (one.as_bytes(), other.as_bytes());

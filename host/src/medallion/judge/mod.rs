@@ -1,23 +1,24 @@
 //! What becomes of the rows of a batch: refused by a rule, or a candidate for silver. A pure
 //! function of the batch and its rule set; nothing here looks at a table or a clock.
 
+mod host;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, TimestampMicrosecondArray};
 use arrow::compute::{filter, max};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::business_date::BusinessDates;
+use self::host::host_rule;
 use super::cut::Cut;
 use super::decode::Decoded;
-use super::key::{KeyHash, key_hashes};
-use super::rules::{RowRule, Rules, SALE_DATE, SALE_HOUR};
+use super::key::KeyHash;
+use super::rules::{RowRule, Rules, SALE_DATE};
 use super::verdict::keep;
 pub use super::verdict::{Candidates, Judged, Refusal, Verdict};
-use crate::lake::partition_value_fits;
 use crate::plugin::{Action, CallError, Cause, Judged as Answer};
 
 /// Rows that cross into a component at once: enough to make the call's cost vanish, few enough
@@ -157,64 +158,6 @@ impl<'a> Work<'a> {
         keep(&mut self.key, &stays);
         keep(&mut self.warnings, &stays);
         Ok(())
-    }
-
-    fn refuse_malformed(&mut self, decoded: &Decoded) -> Result<(), JudgeError> {
-        let leaving = decoded
-            .malformed
-            .iter()
-            .map(|(row, reason)| host_rule(*row as usize, "decode", "malformed", reason.clone()))
-            .collect();
-        self.leave(leaving)
-    }
-
-    fn refuse_without_key_or_date(&mut self, rules: &Rules) -> Result<(), JudgeError> {
-        let key = rules.definition.key.iter();
-        let columns: Vec<(&str, ArrayRef)> = key
-            .filter_map(|name| Some((name.as_str(), self.columns.get(name)?.clone())))
-            .collect();
-        let hashes = key_hashes(&columns, self.rows());
-        let made = BusinessDates::make(rules, &self.columns, self.rows())?;
-        let mut leaving: BTreeMap<usize, Leave> = BTreeMap::new();
-        for row in made.absent {
-            let reason = format!("{} is absent or no timestamp", rules.definition.time);
-            leaving.insert(row, host_rule(row, "host", "no_business_date", reason));
-        }
-        for (row, hash) in hashes.iter().enumerate() {
-            if let Err(absent) = hash {
-                let reason = format!("{absent} is absent or empty");
-                leaving.insert(row, host_rule(row, "host", "no_key", reason));
-            }
-        }
-        self.columns.insert(SALE_DATE.into(), made.date);
-        self.columns.insert(SALE_HOUR.into(), made.hour);
-        self.key = hashes
-            .into_iter()
-            .map(|hash| hash.unwrap_or_default())
-            .collect();
-        self.leave(leaving.into_values().collect())
-    }
-
-    fn refuse_bad_partition_values(&mut self, rules: &Rules) -> Result<(), JudgeError> {
-        let mut names: Vec<&String> = rules.gold.iter().flat_map(|g| &g.partition_by).collect();
-        names.sort_unstable();
-        names.dedup();
-        let mut bad: BTreeMap<usize, String> = BTreeMap::new();
-        for name in names {
-            let Some(column) = self.columns.get(name) else {
-                continue;
-            };
-            for row in 0..column.len() {
-                if let Some(reason) = bad_partition_value(name, column, row) {
-                    bad.entry(row).or_insert(reason);
-                }
-            }
-        }
-        let leaving = bad
-            .into_iter()
-            .map(|(row, reason)| host_rule(row, "host", "bad_partition_value", reason))
-            .collect();
-        self.leave(leaving)
     }
 
     /// Lets one component judge all rows, and acts on its verdicts.
@@ -433,17 +376,6 @@ fn call(
     })
 }
 
-fn host_rule(row: usize, step: &'static str, rule: &str, reason: String) -> Leave {
-    Leave {
-        row,
-        step,
-        rule: rule.to_owned(),
-        reason,
-        rules: vec![rule.to_owned()],
-        action: Verdict::Quarantine,
-    }
-}
-
 /// The later of two moments, row by row, for what rules may call now.
 fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
     let (Some(a), Some(b)) = (
@@ -484,23 +416,6 @@ fn relabel(column: ArrayRef, held: &DataType) -> ArrayRef {
         Ok(decimals) => Arc::new(decimals),
         Err(_) => column,
     }
-}
-
-/// Why a value can't name a folder of a table, if it can't.
-fn bad_partition_value(name: &str, column: &ArrayRef, row: usize) -> Option<String> {
-    if column.is_null(row) {
-        return Some(format!(
-            "{name} is absent, and a gold table is partitioned by it"
-        ));
-    }
-    let texts = column.as_any().downcast_ref::<StringArray>()?;
-    let value = texts.value(row);
-    (!partition_value_fits(name, value)).then(|| match value.len() {
-        0 => format!("{name} is empty, and a gold table is partitioned by it"),
-        bytes => format!(
-            "{name} of {bytes} bytes is too long for a path, and a gold table is partitioned by it"
-        ),
-    })
 }
 
 /// Rows of a batch as a table's rows, by column name; what is missing is null.

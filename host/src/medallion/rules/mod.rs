@@ -1,0 +1,292 @@
+//! A rule set made ready to judge: components compiled and configured, dimensions in memory, and
+//! every column that a component reads bound to where it comes from. What can't fit is refused
+//! here, before it meets a row.
+
+mod bind;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use bytes::Bytes;
+
+use self::bind::Binder;
+use super::definition::{Definition, GoldUse, RuleUse};
+use super::dimension::Dimension;
+use crate::names::{Digest, RuleSetNumber};
+use crate::plugin::{
+    Component, Configured, Description, GroupDescription, Limits, PluginError, RowDescription,
+    Sandbox, Step,
+};
+
+/// Why a definition can't be made ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    #[error("{step} component {name}: {source}")]
+    Component {
+        step: &'static str,
+        name: String,
+        source: PluginError,
+    },
+    #[error("{step} component {name}: {problem}")]
+    Unfit {
+        step: &'static str,
+        name: String,
+        problem: String,
+    },
+    #[error("dimension {name}: {problem}")]
+    Dimension { name: String, problem: String },
+    #[error(
+        "blob {digest} is missing from the lake; it may have been deleted by hand: restore it, or activate another rule set"
+    )]
+    MissingBlob { digest: Digest },
+}
+
+/// Compiled components and loaded dimensions, by digest: what rule sets share.
+pub struct Workshop {
+    sandbox: Arc<Sandbox>,
+    components: BTreeMap<(Digest, &'static str), Component>,
+    dimensions: BTreeMap<(Digest, String), Arc<Dimension>>,
+}
+
+/// A rule set that is ready.
+pub struct Rules {
+    pub number: RuleSetNumber,
+    pub definition: Definition,
+    pub cleanse: Vec<RowRule>,
+    pub validate: Vec<RowRule>,
+    pub enrich: Vec<RowRule>,
+    pub gold: Vec<GoldRule>,
+    pub dimensions: BTreeMap<String, Arc<Dimension>>,
+    /// The columns of silver that rows of this rule set have, `_` columns first.
+    pub silver: SchemaRef,
+    /// What components ask of dimensions that lack it: said once, not an error.
+    pub notes: Vec<String>,
+}
+
+/// A component of a step that works row by row.
+pub struct RowRule {
+    pub name: String,
+    pub step: &'static str,
+    pub configured: Configured,
+    pub description: RowDescription,
+}
+
+/// A component that makes a gold table.
+pub struct GoldRule {
+    pub table: String,
+    pub partition_by: Vec<String>,
+    pub name: String,
+    pub configured: Configured,
+    pub description: GroupDescription,
+}
+
+/// The zone-aware columns that the host makes from the event's time.
+pub const SALE_DATE: &str = "sale_date";
+pub const SALE_HOUR: &str = "sale_hour";
+
+/// Microseconds in UTC: the type of every timestamp column.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+impl Workshop {
+    pub fn new(sandbox: Arc<Sandbox>) -> Self {
+        Self {
+            sandbox,
+            components: BTreeMap::new(),
+            dimensions: BTreeMap::new(),
+        }
+    }
+
+    /// Makes a definition ready. `blobs` holds the bytes of every blob that it names.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, in the words of who wrote it.
+    pub fn prepare(
+        &mut self,
+        number: RuleSetNumber,
+        definition: &Definition,
+        blobs: &BTreeMap<Digest, Bytes>,
+    ) -> Result<Rules, RulesError> {
+        let dimensions = self.dimensions(definition, blobs)?;
+        let mut binder = Binder::new(definition, &dimensions);
+        let mut steps = [Vec::new(), Vec::new(), Vec::new()];
+        let uses = [
+            (Step::Cleanse, "cleanse", &definition.cleanse),
+            (Step::Validate, "validate", &definition.validate),
+            (Step::Enrich, "enrich", &definition.enrich),
+        ];
+        for ((step, name, uses), rules) in uses.into_iter().zip(&mut steps) {
+            if name == "validate" {
+                binder.add_host_columns();
+            }
+            for rule_use in uses {
+                let rule = self.row_rule(step, name, rule_use, blobs)?;
+                binder.bind(&rule)?;
+                rules.push(rule);
+            }
+        }
+        let silver = binder.silver();
+        let mut gold = Vec::new();
+        for gold_use in &definition.gold {
+            let rule = self.gold_rule(gold_use, blobs)?;
+            binder.bind_gold(&rule)?;
+            gold.push(rule);
+        }
+        let notes = binder.notes;
+        let [cleanse, validate, enrich] = steps;
+        Ok(Rules {
+            number,
+            definition: definition.clone(),
+            cleanse,
+            validate,
+            enrich,
+            gold,
+            dimensions,
+            silver,
+            notes,
+        })
+    }
+
+    fn dimensions(
+        &mut self,
+        definition: &Definition,
+        blobs: &BTreeMap<Digest, Bytes>,
+    ) -> Result<BTreeMap<String, Arc<Dimension>>, RulesError> {
+        let mut ready = BTreeMap::new();
+        for (name, used) in &definition.dimensions {
+            let Some(digest) = used.rows else { continue };
+            let key = (digest, name.clone());
+            if let Some(known) = self.dimensions.get(&key) {
+                ready.insert(name.clone(), known.clone());
+                continue;
+            }
+            let bytes = blobs
+                .get(&digest)
+                .ok_or(RulesError::MissingBlob { digest })?;
+            let wrong = |problem: String| RulesError::Dimension {
+                name: name.clone(),
+                problem,
+            };
+            let rows = super::parquet_blob::read(bytes).map_err(|e| wrong(e.to_string()))?;
+            let dimension =
+                Dimension::new(&used.spec(name), rows).map_err(|e| wrong(e.to_string()))?;
+            let dimension = Arc::new(dimension);
+            self.dimensions.insert(key, dimension.clone());
+            ready.insert(name.clone(), dimension);
+        }
+        Ok(ready)
+    }
+
+    fn component(
+        &mut self,
+        step: Step,
+        name: &'static str,
+        rule: &RuleUse,
+        blobs: &BTreeMap<Digest, Bytes>,
+    ) -> Result<Configured, RulesError> {
+        let key = (rule.component, name);
+        let wrong = |source| RulesError::Component {
+            step: name,
+            name: rule.name.clone(),
+            source,
+        };
+        let component = match self.components.get(&key) {
+            Some(component) => component.clone(),
+            None => {
+                let bytes = blobs.get(&rule.component).ok_or(RulesError::MissingBlob {
+                    digest: rule.component,
+                })?;
+                let component = self.sandbox.compile(bytes, step).map_err(wrong)?;
+                self.components.insert(key, component.clone());
+                component
+            }
+        };
+        component
+            .configure(&rule.params.to_string(), &Limits::default())
+            .map_err(wrong)
+    }
+
+    fn row_rule(
+        &mut self,
+        step: Step,
+        name: &'static str,
+        rule: &RuleUse,
+        blobs: &BTreeMap<Digest, Bytes>,
+    ) -> Result<RowRule, RulesError> {
+        let configured = self.component(step, name, rule, blobs)?;
+        let Description::Rows(description) = configured.description.clone() else {
+            return Err(unfit(
+                name,
+                &rule.name,
+                "it describes groups, not rows".into(),
+            ));
+        };
+        Ok(RowRule {
+            name: rule.name.clone(),
+            step: name,
+            configured,
+            description,
+        })
+    }
+
+    fn gold_rule(
+        &mut self,
+        gold: &GoldUse,
+        blobs: &BTreeMap<Digest, Bytes>,
+    ) -> Result<GoldRule, RulesError> {
+        let configured = self.component(Step::Aggregate, "gold", &gold.rule, blobs)?;
+        let Description::Groups(description) = configured.description.clone() else {
+            return Err(unfit(
+                "gold",
+                &gold.rule.name,
+                "it describes rows, not groups".into(),
+            ));
+        };
+        for column in &gold.partition_by {
+            if !description.keys.contains(column) {
+                let keys = description.keys.join(", ");
+                return Err(unfit(
+                    "gold",
+                    &gold.rule.name,
+                    format!(
+                        "table {} is partitioned by {column}, which is none of the component's keys ({keys})",
+                        gold.table
+                    ),
+                ));
+            }
+        }
+        Ok(GoldRule {
+            table: gold.table.clone(),
+            partition_by: gold.partition_by.clone(),
+            name: gold.rule.name.clone(),
+            configured,
+            description,
+        })
+    }
+}
+
+fn unfit(step: &'static str, name: &str, problem: String) -> RulesError {
+    RulesError::Unfit {
+        step,
+        name: name.to_owned(),
+        problem,
+    }
+}
+
+/// The columns that every layer's rows begin with.
+pub fn identity_fields() -> Vec<Field> {
+    vec![
+        Field::new("_topic", DataType::Utf8, false),
+        Field::new("_source", DataType::Utf8, false),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+    ]
+}
+
+/// A list of texts, as `_warnings` and `rules` hold them.
+pub fn text_list() -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
+}
