@@ -105,3 +105,23 @@ fn what_comes_behind_a_first_batch_that_failed_does_not_take_its_place() {
     assert!(ended.success(), "{log}");
     check(&place);
 }
+
+#[test]
+fn duplicates_are_found_exactly_where_the_keys_do_not_fit_the_memory() {
+    let place = Place::new();
+    generate(&place, 20_000, 23);
+    // As they are, the keys would take a megabyte.
+    let small = "\n[batch]\nrows = 2000\nevery = \"50ms\"\n\n[dedup]\nbytes = 200000\n\n[event]";
+    let events = place.path().join("sales/events");
+    let pipeline = place.retail_from_files(&events, &[("\n[event]", small)]);
+    place.run_to_the_end(&pipeline);
+    check(&place);
+    let nothing = small.replace("200000", "2000");
+    let pipeline = place.retail_from_files(&events, &[("\n[event]", &nothing)]);
+    let other = place.path().join("other");
+    let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
+    let said = place
+        .assay(&[&run[..], &["--lake", other.to_str().unwrap()]].concat())
+        .badly();
+    assert!(said.contains("[dedup]"), "{said}");
+}

@@ -104,6 +104,16 @@ impl Cut {
         }
     }
 
+    /// The topic and the source of all messages, if they share them.
+    pub fn only_topic(&self) -> Option<(&str, &str)> {
+        let mut partitions = self.ranges.iter().map(|range| &range.partition);
+        let first = partitions.next()?;
+        let same = |other: &Partition| other.topic == first.topic && other.source == first.source;
+        partitions
+            .all(same)
+            .then_some((&*first.topic, &*first.source))
+    }
+
     pub fn raw(&self) -> BinaryArray {
         let column = self.column("_raw");
         match column.as_any().downcast_ref::<BinaryArray>() {
@@ -144,12 +154,23 @@ fn rows_of(part: &Part) -> usize {
 
 /// A text of each part's partition, in each of its rows.
 fn by_part<'a>(parts: &'a [Part], text: impl Fn(&'a Partition) -> &'a str) -> StringArray {
+    let runs = parts
+        .iter()
+        .map(|part| (text(&part.0.partition), rows_of(part)));
+    of_runs(runs)
+}
+
+/// The same text in every row.
+pub fn repeated(text: &str, rows: usize) -> ArrayRef {
+    Arc::new(of_runs(std::iter::once((text, rows))))
+}
+
+fn of_runs<'a>(runs: impl Iterator<Item = (&'a str, usize)>) -> StringArray {
     let mut bytes = String::new();
     let mut lengths = Vec::new();
-    for part in parts {
-        let text = text(&part.0.partition);
-        bytes.push_str(&text.repeat(rows_of(part)));
-        lengths.extend(std::iter::repeat_n(text.len(), rows_of(part)));
+    for (text, rows) in runs {
+        bytes.push_str(&text.repeat(rows));
+        lengths.extend(std::iter::repeat_n(text.len(), rows));
     }
     let offsets = OffsetBuffer::from_lengths(lengths);
     StringArray::new(offsets, Buffer::from_vec(bytes.into_bytes()), None)

@@ -10,7 +10,7 @@ use arrow::compute::{filter_record_batch, take};
 use arrow::record_batch::RecordBatch;
 use chrono::{Days, NaiveDate};
 
-use super::cut::Cut;
+use super::cut::{Cut, repeated};
 use super::dedup::{Fate, Found, Index, Room};
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
 use super::key::{KeyHash, key_hashes};
@@ -378,7 +378,14 @@ fn rows(cut: &Cut, rules: &Rules, candidates: &Candidates) -> Result<RecordBatch
     let messages = UInt32Array::from(candidates.message.clone());
     let mut columns = candidates.columns.clone();
     for name in ["_topic", "_source", "_partition", "_offset"] {
-        columns.insert(name.into(), take(&cut.column(name), &messages, None)?);
+        let column = cut.column(name);
+        // Mostly all of a batch's messages are of one topic.
+        let column = match (name, cut.only_topic()) {
+            ("_topic", Some((topic, _))) => repeated(topic, n),
+            ("_source", Some((_, source))) => repeated(source, n),
+            _ => take(&column, &messages, None)?,
+        };
+        columns.insert(name.into(), column);
     }
     columns.insert(
         "_line".into(),

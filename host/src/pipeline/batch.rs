@@ -107,3 +107,81 @@ impl Prepared {
 pub fn decode(cut: &Cut, rules: &Rules, extra: Vec<Field>) -> Decoded {
     Decoder::new(&rules.definition.event_schema(), extra).decode(&cut.raw())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::{BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::DataType;
+    use arrow::record_batch::RecordBatch;
+
+    use super::*;
+    use crate::medallion::cut::Range;
+    use crate::medallion::definition::Definition;
+    use crate::medallion::rules::Workshop;
+    use crate::names::{Partition, RuleSetNumber};
+    use crate::plugin::Sandbox;
+    use crate::schema::{FieldType, NamedType};
+
+    fn rules(number: i64) -> Arc<Rules> {
+        let text = |name: &str| NamedType {
+            name: name.to_owned(),
+            field_type: FieldType::String,
+        };
+        let definition = Definition {
+            fields: vec![text("transaction_id"), text("timestamp")],
+            explode: None,
+            max_columns: Some(10),
+            key: vec!["transaction_id".to_owned()],
+            time: "timestamp".to_owned(),
+            zone: "UTC".to_owned(),
+            zone_from: None,
+            cleanse: Vec::new(),
+            validate: Vec::new(),
+            enrich: Vec::new(),
+            gold: Vec::new(),
+            dimensions: BTreeMap::new(),
+        };
+        let mut workshop = Workshop::new(Sandbox::new().unwrap());
+        let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());
+        Arc::new(ready.unwrap())
+    }
+
+    fn cut() -> Cut {
+        let rows = RecordBatch::try_new(
+            crate::source::schema(),
+            vec![
+                Arc::new(Int64Array::from(vec![7])),
+                Arc::new(TimestampMicrosecondArray::from(vec![Some(0)]).with_timezone("UTC")),
+                Arc::new(BinaryArray::from_iter([None::<&[u8]>])),
+                Arc::new(StringArray::from(vec![None::<&str>])),
+                Arc::new(BinaryArray::from_iter_values([
+                    br#"{"transaction_id":"T"}"#,
+                ])),
+            ],
+        );
+        let range = Range {
+            partition: Partition {
+                topic: "sales".into(),
+                source: "none".into(),
+                number: 0,
+            },
+            from: 7,
+            to: 8,
+        };
+        Cut::of_records(&[(range, vec![rows.unwrap()])], 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_judged_ahead_counts_only_under_the_rule_set_and_columns_of_the_pin() {
+        let (before, now) = (rules(1), rules(2));
+        let extra = vec![Field::new("colour", DataType::Utf8, true)];
+        let ahead = |rules: &Arc<Rules>| Batch::ahead(cut(), rules.clone(), Vec::new());
+        assert!(ahead(&before).prepared(&now, &[]).await.is_none());
+        assert!(ahead(&now).prepared(&now, &extra).await.is_none());
+        let prepared = ahead(&now).prepared(&now, &[]).await.unwrap();
+        assert_eq!(prepared.rules.number, RuleSetNumber(2));
+        assert_eq!(prepared.judged.unwrap().refusals.len(), 1);
+    }
+}

@@ -8,6 +8,7 @@ pub mod coordinate;
 mod batch;
 mod gathered;
 pub mod meter;
+mod packing;
 pub mod tenant;
 pub mod worker;
 

@@ -136,7 +136,7 @@ pub fn merge<A: Aggregate>(
 /// States that this component never made; or what can't be published, with its group.
 pub fn finish<A: Aggregate>(component: &A, batch: &wire::Batch) -> Result<wire::Batch, String> {
     let columns = A::State::open(&mut Reader::new(batch, &|_| false))?;
-    let mut builders = A::Measures::start(&|_| true);
+    let mut builders = A::Measures::start(&|_| true, batch.rows as usize);
     for group in 0..batch.rows as usize {
         A::State::read(&columns, group)
             .and_then(|state| component.finish(&state))

@@ -28,6 +28,8 @@ pub trait Kind: 'static {
     where
         // Says that the lifetime is chosen by the caller, in every kind alike.
         'a: 'a;
+    /// Makes room for the values of so many rows.
+    fn reserve(values: &mut Self::Builder, rows: usize);
     /// Adds a value; without one, something to fill its place.
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Self::Out<'a>>)
     where
@@ -80,6 +82,13 @@ impl<K: Kind> Builder<K> {
         }
         self.rows += 1;
         K::push(self, value);
+    }
+
+    /// An empty column with room for so many rows.
+    pub fn with_room(rows: usize) -> Self {
+        let mut builder = Self::default();
+        K::reserve(&mut builder.values, rows);
+        builder
     }
 
     /// Notes whether the next row has a value; all rows before the first that has none have one.
@@ -192,6 +201,10 @@ macro_rules! plain_kind {
                 values.get(row).copied().map($read)
             }
 
+            fn reserve(values: &mut Vec<$raw>, rows: usize) {
+                values.reserve(rows);
+            }
+
             #[inline]
             fn push<'a>(builder: &mut Builder<Self>, value: Option<$value>)
             where
@@ -266,6 +279,10 @@ impl<const SCALE: u8> Kind for Decimal<SCALE> {
         values.get(row).copied().map(Self::of_units)
     }
 
+    fn reserve(units: &mut Vec<i64>, rows: usize) {
+        units.reserve(rows);
+    }
+
     #[inline]
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Self>)
     where
@@ -300,6 +317,13 @@ impl Default for Gathered {
 }
 
 impl Gathered {
+    /// Room for ids; longer values make more of it.
+    fn reserve(&mut self, rows: usize) {
+        const BYTES_A_ROW: usize = 12;
+        self.offsets.reserve(rows);
+        self.bytes.reserve(rows * BYTES_A_ROW);
+    }
+
     #[inline]
     fn push(&mut self, value: &[u8]) {
         append(&mut self.bytes, value);
@@ -370,6 +394,10 @@ impl Kind for Text {
         text.get(range(offsets, row)?)
     }
 
+    fn reserve(values: &mut Gathered, rows: usize) {
+        values.reserve(rows);
+    }
+
     #[inline]
     fn push<'a>(builder: &mut Builder<Self>, value: Option<Cow<'a, str>>)
     where
@@ -411,6 +439,10 @@ impl Kind for Binary {
         'a: 'a,
     {
         bytes.get(range(offsets, row)?)
+    }
+
+    fn reserve(values: &mut Gathered, rows: usize) {
+        values.reserve(rows);
     }
 
     #[inline]

@@ -71,7 +71,7 @@ pub fn describe<C: Enrich>(component: &C) -> wire::RowDescription {
 pub fn batch<C: Enrich>(component: &C, batch: &wire::Batch) -> Result<wire::Judged, String> {
     let looks_up = |dimension: &str| component.looks_up(dimension);
     let columns = C::Row::open(&mut Reader::new(batch, &looks_up))?;
-    let mut builders = C::Written::start(&|column| component.writes(column));
+    let mut builders = C::Written::start(&|column| component.writes(column), batch.rows as usize);
     let mut refuse = Refuse::new();
     for row in 0..batch.rows as usize {
         refuse.start(row);

@@ -10,17 +10,17 @@ pub trait Written<'a>: Sized {
 
     /// All columns.
     fn fields() -> Vec<wire::Field>;
-    /// Empty columns, of those that `wanted` says yes to.
-    fn start(wanted: &dyn Fn(&str) -> bool) -> Self::Builders;
+    /// Empty columns with room for so many rows, of those that `wanted` says yes to.
+    fn start(wanted: &dyn Fn(&str) -> bool, rows: usize) -> Self::Builders;
     /// Adds this row.
     fn push(self, builders: &mut Self::Builders);
     /// The columns, in the order of `fields`.
     fn finish(builders: Self::Builders) -> Vec<wire::Column>;
 }
 
-/// A column, if it is wanted.
-pub fn builder<K: Kind>(wanted: bool) -> Option<Builder<K>> {
-    wanted.then(Builder::default)
+/// A column with room for so many rows, if it is wanted.
+pub fn builder<K: Kind>(wanted: bool, rows: usize) -> Option<Builder<K>> {
+    wanted.then(|| Builder::with_room(rows))
 }
 
 /// Declares what a component writes: the columns that cleansing replaces, that enriching adds, or
@@ -66,10 +66,11 @@ macro_rules! writes {
                     )*]
                 }
 
-                fn start(wanted: &dyn Fn(&str) -> bool) -> Builders {
+                fn start(wanted: &dyn Fn(&str) -> bool, rows: usize) -> Builders {
                     Builders {
                         $( $field: $crate::written::builder(
-                            wanted($crate::column_name!($field $(= $column)?))
+                            wanted($crate::column_name!($field $(= $column)?)),
+                            rows,
                         ), )*
                     }
                 }

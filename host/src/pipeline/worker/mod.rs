@@ -1,24 +1,27 @@
 //! The loop of one tenant: gathers messages into batches, lands them, and starts again from the
 //! tables after every setback.
 
+mod error;
+mod pending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::Array;
-use arrow::record_batch::RecordBatch;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
 
+pub use self::error::WorkerError;
+use self::pending::Pending;
 use super::batch::Batch;
 use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
 use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
 use super::meter::Meter;
+use super::packing::Packing;
 use super::tenant::{TenantError, TenantLayers};
 use crate::lake::{LakeError, Packed};
-use crate::medallion::cut::{Cut, Range};
+use crate::medallion::cut::Range;
 use crate::names::{Offset, Partition, Tenant};
-use crate::source::{Event, Records, Source, SourceError, Start};
+use crate::source::{Event, Records, Source, Start};
 
 /// The longest pause between tries while the lake does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -27,58 +30,6 @@ const TRIES_BEFORE_THE_END: u32 = 5;
 
 /// How long a run that is to end waits for a source that does not answer.
 const PATIENCE_BEFORE_THE_END: Duration = Duration::from_secs(60);
-
-/// Why a tenant's loop ended before it was told to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    #[error("tenant {tenant}: {source}")]
-    Tenant {
-        tenant: Tenant,
-        source: Box<TenantError>,
-    },
-    #[error("tenant {tenant}: {}{source}", .partition.as_ref().map(|p| format!("{p}: ")).unwrap_or_default())]
-    Source {
-        tenant: Tenant,
-        partition: Option<Partition>,
-        source: Box<SourceError>,
-    },
-    #[error(
-        "tenant {tenant}: topic {topic} was deleted and made again (it was {before}, it is {now}); nothing of the new one was taken: if that is meant, say `assay source new-generation {tenant} {topic}`"
-    )]
-    OtherTopic {
-        tenant: Tenant,
-        topic: String,
-        before: String,
-        now: String,
-    },
-    #[error("tenant {tenant}: gave up after {waited} s: {text}")]
-    NoAnswer {
-        tenant: Tenant,
-        waited: u64,
-        text: String,
-    },
-    #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
-    GaveUp {
-        tenant: Tenant,
-        tries: u32,
-        source: Box<TenantError>,
-    },
-    #[error("tenant {tenant}: the source's columns: {source}")]
-    Columns {
-        tenant: Tenant,
-        source: arrow::error::ArrowError,
-    },
-}
-
-/// Messages that wait for their batch to be cut.
-#[derive(Default)]
-struct Pending {
-    parts: BTreeMap<Partition, (Offset, Offset, Vec<RecordBatch>)>,
-    rows: usize,
-    bytes: usize,
-    since: Option<Instant>,
-}
 
 /// A batch that is cut and not yet in bronze.
 struct Cutting {
@@ -108,48 +59,14 @@ pub struct Worker<S: Source> {
     tries: u32,
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
-    /// Packing of small files beside the loop, one at a time. Dropped with the loop.
-    packing: JoinSet<PackingDone>,
-    packing_since: Instant,
-    /// The next packing does not begin before.
-    packing_rests: Instant,
+    packing: Packing,
 }
-
-/// A packing rests for so many times as long as it took: a flood of small batches has what it
-/// brings packed in a fifth of one core.
-const REST: u32 = 4;
-
-/// A packing that has run, and in which layer's table.
-type PackingDone = (Layer, Result<Packed, LakeError>);
 
 /// What the loop does next.
 enum Next {
     GoOn,
     /// Everything that was there at the start is in gold.
     End,
-}
-
-impl Pending {
-    fn push(&mut self, records: Records) {
-        self.rows += records.rows.num_rows();
-        let raw = records.rows.column_by_name("_raw");
-        self.bytes += raw.map_or(0, |raw| raw.get_array_memory_size());
-        self.since.get_or_insert_with(Instant::now);
-        let part =
-            self.parts
-                .entry(records.partition)
-                .or_insert((records.from, records.from, Vec::new()));
-        part.1 = records.to;
-        part.2.push(records.rows);
-    }
-
-    fn is_full(&self, limits: &BatchConfig) -> bool {
-        self.rows >= limits.rows || self.bytes >= limits.bytes
-    }
-
-    fn due(&self, limits: &BatchConfig) -> Option<Instant> {
-        self.since.map(|since| since + limits.every)
-    }
 }
 
 impl<S: Source> Worker<S> {
@@ -181,9 +98,7 @@ impl<S: Source> Worker<S> {
             ahead: None,
             tries: 0,
             silent_since: None,
-            packing: JoinSet::new(),
-            packing_since: Instant::now(),
-            packing_rests: Instant::now(),
+            packing: Packing::default(),
         }
     }
 
@@ -228,7 +143,7 @@ impl<S: Source> Worker<S> {
                     continue;
                 }
                 () = sleep_until(wake) => continue,
-                Some(done) = self.packing.join_next() => {
+                done = self.packing.done() => {
                     self.pack(done).await;
                     continue;
                 }
@@ -250,23 +165,19 @@ impl<S: Source> Worker<S> {
                 }
             });
         }
-        if self.packing.is_empty()
-            && self.packing_rests <= Instant::now()
+        if self.packing.is_idle()
             && let Some((layer, due)) = self.coordinator.layers.compaction()
         {
-            self.packing_since = Instant::now();
-            self.packing.spawn(async move { (layer, due.run().await) });
+            self.packing.begin(layer, due);
         }
     }
 
     /// Commits what was packed. Whatever fails, the small files are still there.
-    async fn pack(&mut self, done: Result<PackingDone, JoinError>) {
+    async fn pack(&mut self, done: Result<(Layer, Packed), LakeError>) {
         let packed = match done {
-            Ok((layer, Ok(packed))) => self.coordinator.layers.pack(layer, packed).await,
-            Ok((_, Err(error))) => Err(error),
-            Err(error) => Err(error.into()),
+            Ok((layer, packed)) => self.coordinator.layers.pack(layer, packed).await,
+            Err(error) => Err(error),
         };
-        self.packing_rests = Instant::now() + self.packing_since.elapsed() * REST;
         if let Err(error) = packed {
             tracing::warn!(%error, "packing small files failed; nothing is lost, it is tried again later");
         }
@@ -423,21 +334,8 @@ impl<S: Source> Worker<S> {
         if pending.parts.is_empty() {
             return Ok(true);
         }
-        let mut parts = Vec::new();
-        let mut ends = Vec::new();
-        for (partition, (from, to, rows)) in pending.parts {
-            ends.push((partition.clone(), to));
-            parts.push((
-                Range {
-                    partition,
-                    from,
-                    to,
-                },
-                rows,
-            ));
-        }
         let now = chrono::Utc::now().timestamp_micros();
-        let cut = Cut::of_records(&parts, now).map_err(|source| WorkerError::Columns {
+        let (cut, ends) = pending.cut(now).map_err(|source| WorkerError::Columns {
             tenant: self.tenant.clone(),
             source,
         })?;
