@@ -268,8 +268,12 @@ mod tests {
                 Arc::new(TimestampMicrosecondArray::from(vec![1, 2, 3]).with_timezone("UTC")),
             ),
             (
-                "name",
+                "_name",
                 Arc::new(StringArray::from(vec![Some("b\""), None, Some("a")])),
+            ),
+            (
+                "colour",
+                Arc::new(StringArray::from(vec![Some("red"), None, None])),
             ),
             (
                 "rate",
@@ -295,10 +299,11 @@ mod tests {
         assert_eq!(stats["numRecords"], 3);
         assert_eq!(stats["minValues"]["_offset"], 1);
         assert_eq!(stats["maxValues"]["at"], "1970-01-01T00:00:00.000003Z");
-        assert_eq!(stats["maxValues"]["name"], "b\"");
+        assert_eq!(stats["maxValues"]["_name"], "b\"");
+        assert_eq!(stats["maxValues"]["colour"], Value::Null);
         assert_eq!(
             stats["nullCount"],
-            json!({"_offset":0,"price":1,"at":0,"name":1,"rate":0})
+            json!({"_offset":0,"price":1,"at":0,"_name":1,"colour":2,"rate":0})
         );
     }
 

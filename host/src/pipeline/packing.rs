@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::coordinate::Layer;
 use crate::lake::{Compaction, LakeError, Packed};
 
-/// A packing rests for so many times as long as it took: a flood of small batches has what it
-/// brings packed in a fifth of one core.
-const REST: u32 = 4;
+/// A packing rests for so many times as long as it took: what a flood of small batches brings is
+/// packed in half of one core at most.
+const REST: u32 = 1;
 
 /// At most one packing, and the rest after it.
 pub struct Packing {
-    running: JoinSet<(Layer, Result<Packed, LakeError>)>,
+    running: JoinSet<Done>,
     since: Instant,
     rests: Instant,
 }
@@ -48,11 +48,26 @@ impl Packing {
     /// # Cancellation
     /// Safe.
     pub async fn done(&mut self) -> Result<(Layer, Packed), LakeError> {
-        let Some(done) = self.running.join_next().await else {
-            return std::future::pending().await;
-        };
+        match self.running.join_next().await {
+            Some(done) => self.rest(done),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What was packed, if it is by now.
+    ///
+    /// # Errors
+    /// As of [`Self::done`].
+    pub fn try_done(&mut self) -> Option<Result<(Layer, Packed), LakeError>> {
+        let done = self.running.try_join_next()?;
+        Some(self.rest(done))
+    }
+
+    fn rest(&mut self, done: Result<Done, JoinError>) -> Result<(Layer, Packed), LakeError> {
         self.rests = Instant::now() + self.since.elapsed() * REST;
         let (layer, packed) = done?;
         Ok((layer, packed?))
     }
 }
+
+type Done = (Layer, Result<Packed, LakeError>);

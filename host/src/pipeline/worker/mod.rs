@@ -128,6 +128,10 @@ impl<S: Source> Worker<S> {
             }
             self.gold(false).await?;
             self.keep_house();
+            // Asked here too, since a source that always has something comes first below.
+            if let Some(done) = self.packing.try_done() {
+                self.pack(done).await;
+            }
             let gold_due = self.coordinator.layers.gold_due();
             let wake = [self.pending.due(&self.limits), gold_due]
                 .into_iter()
