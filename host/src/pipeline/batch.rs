@@ -19,6 +19,8 @@ pub struct Batch {
     pub cut: Arc<Cut>,
     /// Once it is pinned.
     pub rules: Option<Arc<Rules>>,
+    /// It came from the source just now, and not back from bronze.
+    pub fresh: bool,
     ahead: Ahead,
 }
 
@@ -43,6 +45,7 @@ impl Batch {
         Self {
             cut: Arc::new(cut),
             rules,
+            fresh: false,
             ahead: Ahead::None,
         }
     }
@@ -57,6 +60,7 @@ impl Batch {
         Self {
             cut,
             rules: None,
+            fresh: true,
             ahead: Ahead::Running(task),
         }
     }

@@ -333,6 +333,7 @@ impl Layers for TenantLayers {
         let number = self.registry.active().ok_or(TenantError::NoRuleSet)?;
         let rules = self.rules(number).await?;
         batch.rules = Some(rules.clone());
+        batch.fresh = true;
         let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
         match judged {
@@ -405,8 +406,11 @@ impl Layers for TenantLayers {
         let landed = self.silver.put(&batch.cut, &rules, candidates).await?;
         self.meter.landed(&batch.cut, landed.rows.num_rows());
         judged.duplicates = landed.duplicates;
-        for gathered in &mut self.gold {
-            gathered.gather(&batch.cut.ranges, &rules, &landed.rows)?;
+        // What comes back from bronze is read from silver once that is up to date.
+        if batch.fresh {
+            for gathered in &mut self.gold {
+                gathered.gather(&batch.cut.ranges, &rules, &landed.rows)?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use wasmtime::{
 
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
-use super::limits::Limits;
+use super::limits::{Limits, TABLE_ENTRIES};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
 
 /// How often deadlines are looked at.
@@ -27,6 +27,12 @@ const STACK: usize = 512 << 10;
 /// takes. Each call has an instance of its own, and faulting fresh pages in would cost it more than
 /// the rules do.
 const KEPT: usize = 8 << 20;
+
+/// Places that are kept so for components that are not being called, all together.
+const WARM: u32 = 16;
+
+/// Tables that a module may have.
+const TABLES: u32 = 8;
 
 /// The package that components are written against, with its version.
 const PACKAGE: &str = "assay:rules/";
@@ -202,6 +208,7 @@ fn config() -> Config {
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
     config.wasm_memory64(false);
+    config.wasm_multi_memory(false);
     config.wasm_component_model(true);
     config.max_wasm_stack(STACK);
     config.wasm_backtrace_max_frames(None);
@@ -215,7 +222,10 @@ fn pool() -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
     pool.max_memory_size(usize::try_from(u32::MAX).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEPT)
-        .table_keep_resident(KEPT);
+        .table_keep_resident(KEPT)
+        .table_elements(TABLE_ENTRIES)
+        .max_tables_per_module(TABLES)
+        .max_unused_warm_slots(WARM);
     InstanceAllocationStrategy::Pooling(pool)
 }
 

@@ -46,6 +46,10 @@ impl Default for Limits {
     }
 }
 
+/// Entries that a component's tables may have, each. The same on every machine, whatever its engine
+/// has reserved.
+pub(super) const TABLE_ENTRIES: usize = 100_000;
+
 /// The limits of one call, for its rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
@@ -140,7 +144,7 @@ impl ResourceLimiter for Ledger {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        if desired > TABLE_ENTRIES || maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         self.take(current, desired, size_of::<usize>())

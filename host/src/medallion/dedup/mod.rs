@@ -169,12 +169,13 @@ impl Index {
         }
     }
 
-    /// Forgets the filters of files that are no longer there.
+    /// Forgets files that are no longer there. Keys that are held stay: their rows were packed into
+    /// another file.
     pub fn keep_live(&mut self, date: i32, is_live: impl Fn(&str) -> bool) {
-        if let Some(date) = self.dates.get_mut(&date)
-            && let Held::Filtered(filters) = &mut date.held
-        {
-            filters.retain(|file, _| is_live(file));
+        match self.dates.get_mut(&date).map(|date| &mut date.held) {
+            Some(Held::Exact { files, .. }) => files.retain(|file| is_live(file)),
+            Some(Held::Filtered(filters)) => filters.retain(|file, _| is_live(file)),
+            None => {}
         }
     }
 

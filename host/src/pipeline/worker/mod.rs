@@ -189,8 +189,10 @@ impl<S: Source> Worker<S> {
 
     /// Lands what was gathered, so that a restart has nothing to catch up.
     async fn finish(&mut self) -> Result<(), WorkerError> {
-        self.flush().await?;
-        self.gold(true).await?;
+        let landed = self.flush().await? && self.gold(true).await?;
+        if !landed {
+            tracing::warn!("not everything that was taken in is committed; the next start does it");
+        }
         Ok(())
     }
 
