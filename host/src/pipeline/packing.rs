@@ -34,6 +34,11 @@ impl Packing {
         self.running.is_empty() && self.rests <= Instant::now()
     }
 
+    /// When a rest ends after which another may begin.
+    pub fn rested(&self) -> Option<Instant> {
+        (self.running.is_empty() && self.rests > Instant::now()).then_some(self.rests)
+    }
+
     pub fn begin(&mut self, layer: Layer, compaction: Compaction) {
         self.since = Instant::now();
         self.running

@@ -133,7 +133,8 @@ impl<S: Source> Worker<S> {
                 self.pack(done).await;
             }
             let gold_due = self.coordinator.layers.gold_due();
-            let wake = [self.pending.due(&self.limits), gold_due]
+            let rested = self.packing.rested();
+            let wake = [self.pending.due(&self.limits), gold_due, rested]
                 .into_iter()
                 .flatten()
                 .min();
