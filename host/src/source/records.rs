@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, BinaryBuilder, Int64Array, StringBuilder, TimestampMicrosecondArray};
+use arrow::array::{
+    Array as _, ArrayRef, BinaryBuilder, Int64Array, StringBuilder, TimestampMicrosecondArray,
+};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -155,6 +157,12 @@ impl Chunk {
             Arc::new(self.headers.finish()),
             Arc::new(self.raw.finish()),
         ];
+        // The next chunk is likely to be as large, and growing into it would copy it once more.
+        let rows = columns.first().map_or(0, |column| column.len());
+        self.offsets = Vec::with_capacity(rows);
+        self.timestamps = Vec::with_capacity(rows);
+        self.timestamped = Vec::with_capacity(rows);
+        self.raw = BinaryBuilder::with_capacity(rows, self.bytes);
         let rows =
             RecordBatch::try_new(schema(), columns).map_err(|source| SourceError::Columns {
                 partition: self.partition.clone(),

@@ -169,9 +169,7 @@ impl CleanseSales {
         let method = trimmed(method);
         match alias(&self.payment_methods, method) {
             Some(usual) => Cow::Borrowed(usual),
-            None if method.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                Cow::Owned(method.to_ascii_lowercase())
-            }
+            None if holds_ascii::<b'A', b'Z'>(method) => Cow::Owned(method.to_ascii_lowercase()),
             None => Cow::Borrowed(method),
         }
     }
@@ -202,10 +200,26 @@ impl CleanseSales {
 }
 
 fn upper(text: &str) -> Cow<'_, str> {
-    match text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    match holds_ascii::<b'a', b'z'>(text) {
         true => Cow::Owned(text.to_ascii_uppercase()),
         false => Cow::Borrowed(text),
     }
+}
+
+/// Whether any byte lies from `FIRST` to `LAST`, both ASCII; eight bytes at a time, for this is
+/// asked of every id there is.
+fn holds_ascii<const FIRST: u8, const LAST: u8>(text: &str) -> bool {
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let from_first = u64::from_ne_bytes([0x80 - FIRST; 8]);
+    let past_last = u64::from_ne_bytes([0x7f - LAST; 8]);
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    words.iter().any(|word| {
+        let word = u64::from_ne_bytes(*word);
+        // Without their highest bits, so that no sum carries into the next byte: a byte's highest
+        // bit then says whether it is at least FIRST, and whether it is past LAST.
+        let low = word & !HIGH;
+        (low + from_first) & !(low + past_last) & !word & HIGH != 0
+    }) || rest.iter().any(|byte| (FIRST..=LAST).contains(byte))
 }
 
 /// Without the space around it. Nearly every text has none, which its first and last byte show.

@@ -222,3 +222,24 @@ fn params_that_name_no_field_are_refused() {
     let error = testing::cleanser::<CleanseSales>(r#"{ "keep_case": ["id"] }"#).unwrap_err();
     assert!(error.contains("keep_case"), "{error}");
 }
+
+#[test]
+fn letters_are_found_wherever_they_stand_among_whatever_bytes() {
+    for letter in (0..=127_u8).map(char::from).chain(['é', 'ß', 'Ａ', '€']) {
+        for before in 0..17 {
+            for after in [0, 1, 8] {
+                let text = format!("{}{letter}{}", "7".repeat(before), "-".repeat(after));
+                assert_eq!(
+                    holds_ascii::<b'a', b'z'>(&text),
+                    letter.is_ascii_lowercase(),
+                    "{text:?}"
+                );
+                assert_eq!(
+                    holds_ascii::<b'A', b'Z'>(&text),
+                    letter.is_ascii_uppercase(),
+                    "{text:?}"
+                );
+            }
+        }
+    }
+}

@@ -48,7 +48,7 @@ impl<const SCALE: u8> Decimal<SCALE> {
 
     /// This, so many times over. Exact.
     pub fn times(self, count: i64) -> Option<Self> {
-        self.units.checked_mul(count).map(Self::of_units)
+        multiplied(self.units, count).map(Self::of_units)
     }
 
     /// This times another decimal, rounded to this one's scale: a price times a rate.
@@ -75,7 +75,7 @@ impl<const SCALE: u8> Decimal<SCALE> {
     fn product(self, units: i64, decimals: u32) -> Option<Self> {
         // In all but odd cases 64 bits are enough, and to divide those is much quicker.
         if let (Some(product), Some(divisor)) =
-            (self.units.checked_mul(units), 10_i64.checked_pow(decimals))
+            (multiplied(self.units, units), power_of_ten(decimals))
             && let Some(units) = rounded_quickly(product, divisor)
         {
             return Some(Self { units });
@@ -83,6 +83,35 @@ impl<const SCALE: u8> Decimal<SCALE> {
         let product = i128::from(self.units) * i128::from(units);
         let units = rounded(product, 10_i128.checked_pow(decimals)?)?;
         Some(Self { units })
+    }
+}
+
+/// `a * b`. To find an overflow of 64 bits takes WebAssembly a product of 128, which two numbers of
+/// 32 bits are spared.
+fn multiplied(a: i64, b: i64) -> Option<i64> {
+    match (i32::try_from(a), i32::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i64::from(a) * i64::from(b)),
+        _ => a.checked_mul(b),
+    }
+}
+
+/// 10 to that power, as far as 64 bits hold it.
+fn power_of_ten(exponent: u32) -> Option<i64> {
+    const POWERS: [i64; 10] = [
+        1,
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+        1_000_000_000,
+    ];
+    match POWERS.get(usize::try_from(exponent).ok()?) {
+        Some(power) => Some(*power),
+        None => 10_i64.checked_pow(exponent),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, TimestampMicrosecondArray};
-use arrow::compute::{filter, max};
+use arrow::compute::{FilterBuilder, max};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -149,8 +149,10 @@ impl<'a> Work<'a> {
             });
         }
         let mask = BooleanArray::from(stays.clone());
+        // Where the rows lie that stay is worked out once for all columns.
+        let filter = FilterBuilder::new(&mask).optimize().build();
         for column in self.columns.values_mut() {
-            *column = filter(column, &mask)?;
+            *column = filter.filter(column)?;
         }
         keep(&mut self.message, &stays);
         keep(&mut self.line, &stays);
