@@ -27,8 +27,7 @@ pub enum BadComponent {
 /// # Errors
 /// What the component lacks, or has too much.
 pub(super) fn of_module(module: &[u8]) -> Result<Vec<u8>, BadComponent> {
-    let mut encoder = ComponentEncoder::default();
-    encoder
+    let mut encoder = ComponentEncoder::default()
         .validate(true)
         .module(module)
         .map_err(bad_encoding)?;
