@@ -13,7 +13,7 @@ pub mod rules;
 pub mod cut;
 pub mod key;
 
-mod business_date;
+pub(crate) mod business_date;
 pub mod judge;
 pub mod verdict;
 

@@ -98,6 +98,18 @@ pub enum Kind {
     Date,
 }
 
+impl Action {
+    /// As the SDK and the tables spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Drop => "drop",
+            Self::Quarantine => "quarantine",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 impl Kind {
     /// The type of a column of this kind that comes back from a component. Decimals have 18
     /// digits: what 64 bits of units can hold.

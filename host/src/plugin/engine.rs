@@ -34,7 +34,8 @@ const WARM: u32 = 16;
 /// Tables that a module may have.
 const TABLES: u32 = 8;
 
-/// The package that components are written against, with its version.
+/// What components are written against.
+pub const CONTRACT: &str = "assay:rules@0.1.0";
 const PACKAGE: &str = "assay:rules/";
 const VERSION: &str = "@0.1.0";
 
@@ -52,6 +53,7 @@ pub(super) struct Compiled {
     pub pre: InstancePre<Held>,
     pub exports: Exports,
     pub step: Step,
+    pub imports: Vec<String>,
     /// The engine's clock runs as long as somebody can still call.
     _sandbox: Arc<Sandbox>,
 }
@@ -106,14 +108,34 @@ impl Sandbox {
     /// # Errors
     /// What the bytes are instead of such a component.
     pub fn compile(self: &Arc<Self>, wasm: &[u8], step: Step) -> Result<Component, PluginError> {
+        self.compile_for(wasm, Some(step))
+    }
+
+    /// Compiles a component that may do whichever step.
+    ///
+    /// # Errors
+    /// What the bytes are instead of a component of the contract.
+    pub fn compile_any(self: &Arc<Self>, wasm: &[u8]) -> Result<Component, PluginError> {
+        self.compile_for(wasm, None)
+    }
+
+    fn compile_for(
+        self: &Arc<Self>,
+        wasm: &[u8],
+        wanted: Option<Step>,
+    ) -> Result<Component, PluginError> {
         check_header(wasm)?;
         let broken = |error: wasmtime::Error| PluginError::Broken {
             problem: format!("{error:#}"),
         };
         let compiled = component::Component::from_binary(&self.engine, wasm).map_err(broken)?;
         let shape = compiled.component_type();
-        check_exports(shape.exports(&self.engine).map(|(name, _)| name), step)?;
-        check_imports(shape.imports(&self.engine).map(|(name, _)| name))?;
+        let step = step_of(shape.exports(&self.engine).map(|(name, _)| name), wanted)?;
+        let imports: Vec<String> = shape
+            .imports(&self.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        check_imports(&imports)?;
         let unlike = |error: wasmtime::Error| PluginError::Contract {
             problem: format!("{error:#}"),
         };
@@ -123,6 +145,7 @@ impl Sandbox {
             pre,
             exports,
             step,
+            imports,
             _sandbox: self.clone(),
         })))
     }
@@ -159,6 +182,11 @@ impl Component {
 
     pub fn step(&self) -> Step {
         self.0.step
+    }
+
+    /// What it asks for from outside, by its full names.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
     }
 
     pub(super) fn compiled(&self) -> &Compiled {
@@ -316,40 +344,50 @@ fn check_header(wasm: &[u8]) -> Result<(), PluginError> {
     }
 }
 
-fn check_exports<'a>(
+/// The step that a component of these exports does, which must be the one that is wanted.
+fn step_of<'a>(
     names: impl Iterator<Item = &'a str>,
-    wanted: Step,
-) -> Result<(), PluginError> {
+    wanted: Option<Step>,
+) -> Result<Step, PluginError> {
     let names: Vec<String> = names.map(str::to_owned).collect();
     let interface = |step: Step| format!("{PACKAGE}{}{VERSION}", step.interface());
-    let has = |step: Step| names.contains(&interface(step));
-    if has(wanted) {
-        return Ok(());
+    let has = |step: &Step| names.contains(&interface(*step));
+    if let Some(wanted) = wanted.filter(has) {
+        return Ok(wanted);
     }
-    if let Some(found) = Step::ALL.into_iter().find(|step| has(*step)) {
-        return Err(PluginError::OtherStep { found, wanted });
+    match (Step::ALL.into_iter().find(has), wanted) {
+        (Some(found), None) => return Ok(found),
+        (Some(found), Some(wanted)) => return Err(PluginError::OtherStep { found, wanted }),
+        (None, _) => {}
     }
+    let wanted = match wanted {
+        Some(wanted) => interface(wanted),
+        None => Step::ALL.map(interface).join(" or "),
+    };
     let ours = |name: &&String| name.starts_with(PACKAGE);
     match names.iter().find(ours) {
         Some(found) => Err(PluginError::OtherVersion {
             found: found.clone(),
-            ours: interface(wanted),
+            ours: wanted,
         }),
         None => Err(PluginError::NoStep {
             exports: names,
             wanted,
-            interface: interface(wanted),
         }),
     }
 }
 
-fn check_imports<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), PluginError> {
+fn check_imports(names: &[String]) -> Result<(), PluginError> {
     let host = format!("{PACKAGE}host{VERSION}");
     let types = format!("{PACKAGE}types{VERSION}");
-    match names.find(|name| *name != host && *name != types) {
-        None => Ok(()),
-        Some(name) => Err(PluginError::Import {
-            name: name.to_owned(),
+    let foreign = names
+        .iter()
+        .filter(|name| **name != host && **name != types);
+    let foreign: Vec<String> = foreign.cloned().collect();
+    match foreign.is_empty() {
+        true => Ok(()),
+        false => Err(PluginError::Import {
+            names: foreign,
             offered: host,
         }),
     }

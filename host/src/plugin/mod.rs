@@ -35,7 +35,7 @@ use std::time::Duration;
 pub use description::{
     Action, Description, Field, GroupDescription, Kind, LookUp, RowDescription, Rule,
 };
-pub use engine::{Component, Configured, Sandbox};
+pub use engine::{CONTRACT, Component, Configured, Sandbox};
 pub use judge::{Guilty, Judged, Verdict};
 pub use limits::Limits;
 
@@ -144,20 +144,20 @@ pub enum PluginError {
     )]
     OtherStep { found: Step, wanted: Step },
     #[error(
-        "this is no component of assay:rules: it exports {}, but a component for the step {wanted} exports {interface}",
+        "this is no component of assay:rules: it exports {}, where {wanted} is wanted: end lib.rs with `validator!(…)`, or `cleanser!`, `enricher!`, `aggregator!`",
         list(exports)
     )]
     NoStep {
         exports: Vec<String>,
-        wanted: Step,
-        interface: String,
+        wanted: String,
     },
     #[error("this component is written for {found}, but this host speaks {ours}: build it again")]
     OtherVersion { found: String, ours: String },
     #[error(
-        "this component imports {name}; rules get nothing but {offered} (no files, clocks or network): build it for wasm32-unknown-unknown, or drop what needs it"
+        "this component imports {}; rules get nothing but {offered} (no files, clocks or network): build it for wasm32-unknown-unknown, or drop what needs it",
+        list(names)
     )]
-    Import { name: String, offered: String },
+    Import { names: Vec<String>, offered: String },
     #[error(
         "this component's types are not those of this host's assay:rules: {problem}; build it again with this version's wit/"
     )]

@@ -1,6 +1,7 @@
 //! What becomes of the rows of a batch: refused by a rule, or a candidate for silver. A pure
 //! function of the batch and its rule set; nothing here looks at a table or a clock.
 
+mod ask;
 mod host;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+pub use self::ask::ask;
 use self::host::host_rule;
 use super::cut::Cut;
 use super::decode::Decoded;
@@ -20,10 +22,6 @@ use super::rules::{RowRule, Rules, SALE_DATE};
 use super::verdict::keep;
 pub use super::verdict::{Candidates, Judged, Refusal, Verdict};
 use crate::plugin::{Action, CallError, Cause, Judged as Answer};
-
-/// Rows that cross into a component at once: enough to make the call's cost vanish, few enough
-/// that their columns stay in the processor's cache.
-const ROWS_A_CALL: usize = 8_192;
 
 /// Why a batch could not be judged. None of them convicts a row.
 #[derive(Debug, thiserror::Error)]
@@ -164,34 +162,11 @@ impl<'a> Work<'a> {
 
     /// Lets one component judge all rows, and acts on its verdicts.
     fn apply(&mut self, rules: &Rules, rule: &RowRule, width: u32) -> Result<(), JudgeError> {
-        let rows = self.rows();
-        if rows == 0 {
-            for field in &rule.description.writes {
-                let empty = arrow::array::new_empty_array(&field.kind.arrow());
-                self.write(rules, &field.name, empty);
-            }
-            return Ok(());
-        }
-        let inputs = self.inputs(rules, rule)?;
-        let mut written: Vec<Vec<ArrayRef>> = vec![Vec::new(); rule.description.writes.len()];
-        let mut leaving = Vec::new();
-        for from in (0..rows).step_by(ROWS_A_CALL) {
-            let count = ROWS_A_CALL.min(rows - from);
-            let slices: Vec<Option<ArrayRef>> = inputs
-                .iter()
-                .map(|column| column.as_ref().map(|column| column.slice(from, count)))
-                .collect();
-            let answer = call(rule, count, &slices, width)?;
-            for (parts, column) in written.iter_mut().zip(&answer.columns) {
-                parts.push(column.clone());
-            }
-            self.act(rule, from, &answer, &mut leaving)?;
-        }
-        for (field, parts) in rule.description.writes.iter().zip(&written) {
-            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-            let column = arrow::compute::concat(&parts)?;
+        let mut answer = ask(rules, rule, &self.columns, self.rows(), width)?;
+        for (field, column) in rule.description.writes.iter().zip(answer.columns.drain(..)) {
             self.write(rules, &field.name, column);
         }
+        let leaving = self.act(rule, &answer)?;
         self.leave(leaving)
     }
 
@@ -207,66 +182,14 @@ impl<'a> Work<'a> {
         self.columns.insert(name.to_owned(), column);
     }
 
-    /// The columns that a component reads, then those of its look-ups.
-    fn inputs(&self, rules: &Rules, rule: &RowRule) -> Result<Vec<Option<ArrayRef>>, JudgeError> {
-        let mut inputs: Vec<Option<ArrayRef>> = rule
-            .description
-            .reads
-            .iter()
-            .map(|field| self.columns.get(&field.name).cloned())
-            .collect();
-        let mut joined: BTreeMap<String, ArrayRef> = BTreeMap::new();
-        for look_up in &rule.description.look_ups {
-            let Some(dimension) = rules.dimensions.get(&look_up.dimension) else {
-                inputs.extend(look_up.fields.iter().map(|_| None));
-                inputs.push(Some(Arc::new(BooleanArray::from(vec![false; self.rows()]))));
-                continue;
-            };
-            let column = |name: &String| joined.get(name).or_else(|| self.columns.get(name));
-            let on: Vec<(ArrayRef, &str)> = look_up
-                .on
-                .iter()
-                .filter_map(|(name, key)| Some((column(name)?.clone(), key.as_str())))
-                .collect();
-            let as_of = self
-                .columns
-                .get(look_up.as_of.as_ref().unwrap_or(&rules.definition.time));
-            let fields: Vec<(&str, DataType)> = look_up
-                .fields
-                .iter()
-                .map(|field| (field.name.as_str(), field.kind.arrow()))
-                .collect();
-            let found = dimension
-                .look_up(&on, as_of, &fields)
-                .map_err(|error| ArrowError::ComputeError(error.to_string()))?;
-            for (field, column) in look_up.fields.iter().zip(found.fields) {
-                if let Some(column) = &column {
-                    joined.insert(
-                        format!("{}.{}", look_up.dimension, field.name),
-                        column.clone(),
-                    );
-                }
-                inputs.push(column);
-            }
-            inputs.push(Some(Arc::new(found.found)));
-        }
-        Ok(inputs)
-    }
-
-    /// Turns verdicts and guilty rows of one call into warnings and leaves.
-    fn act(
-        &mut self,
-        rule: &RowRule,
-        from: usize,
-        answer: &Answer,
-        leaving: &mut Vec<Leave>,
-    ) -> Result<(), JudgeError> {
+    /// Turns verdicts and guilty rows into warnings and leaves, which are in row order.
+    fn act(&mut self, rule: &RowRule, answer: &Answer) -> Result<Vec<Leave>, JudgeError> {
         let mut by_row: BTreeMap<usize, Leave> = BTreeMap::new();
         for verdicts in answer.verdicts.chunk_by(|a, b| a.row == b.row) {
             let Some(first) = verdicts.first() else {
                 continue;
             };
-            let row = from + first.row as usize;
+            let row = first.row as usize;
             // The strongest action first, then the order of the rules.
             let mut broken: Vec<_> = verdicts
                 .iter()
@@ -314,13 +237,12 @@ impl<'a> Work<'a> {
             );
         }
         for guilty in &answer.guilty {
-            let row = from + guilty.row as usize;
+            let row = guilty.row as usize;
             let cause = Cause::as_str(&guilty.cause);
             let reason = format!("{}: {}", rule.name, guilty.text);
             by_row.insert(row, host_rule(row, rule.step, cause, reason));
         }
-        leaving.extend(by_row.into_values());
-        Ok(())
+        Ok(by_row.into_values().collect())
     }
 
     fn finish(mut self, rules: &Rules) -> Judged {
@@ -356,26 +278,6 @@ fn strength(action: Action) -> u8 {
         Action::Quarantine => 2,
         Action::Fail => 3,
     }
-}
-
-/// A deadline says more of the machine than of the rows: it is given one more try.
-fn call(
-    rule: &RowRule,
-    rows: usize,
-    columns: &[Option<ArrayRef>],
-    width: u32,
-) -> Result<Answer, JudgeError> {
-    let span = tracing::info_span!("component", step = rule.step, name = %rule.name);
-    let _entered = span.enter();
-    let mut answer = rule.configured.judge(rows, columns, width);
-    if matches!(answer, Err(CallError::Deadline { .. })) {
-        answer = rule.configured.judge(rows, columns, width);
-    }
-    answer.map_err(|source| JudgeError::Call {
-        step: rule.step,
-        name: rule.name.clone(),
-        source,
-    })
 }
 
 /// The later of two moments, row by row, for what rules may call now.

@@ -47,6 +47,12 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// Columns beside the event's own, as if a component before had written them.
+    pub(super) fn give(&mut self, columns: &[(String, DataType)]) {
+        self.readable.extend(columns.iter().cloned());
+        self.rows.extend(columns.iter().cloned());
+    }
+
     pub(super) fn add_host_columns(&mut self) {
         self.readable.insert(SALE_DATE.into(), DataType::Date32);
         self.readable.insert(SALE_HOUR.into(), DataType::Int64);

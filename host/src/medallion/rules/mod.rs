@@ -2,6 +2,7 @@
 //! every column that a component reads bound to where it comes from. What can't fit is refused
 //! here, before it meets a row.
 
+mod alone;
 mod bind;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use bytes::Bytes;
 
+pub use self::alone::Only;
 use self::bind::Binder;
 use super::definition::{Definition, GoldUse, RuleUse};
 use super::dimension::Dimension;

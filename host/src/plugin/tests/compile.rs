@@ -78,12 +78,31 @@ fn a_component_of_another_version_of_the_contract_is_told_both() {
 fn a_component_that_wants_more_than_a_log_is_told_what_it_imports() {
     let text = r#"(component
         (import "wasi:filesystem/types@0.2.0" (instance))
+        (import "wasi:clocks/wall-clock@0.2.0" (instance))
         (instance $i) (export "assay:rules/cleansing@0.1.0" (instance $i)))"#;
     let error = refused(&wat::parse_str(text).unwrap(), Step::Cleanse);
     assert!(matches!(error, PluginError::Import { .. }), "{error}");
+    let said = error.to_string();
+    for import in [
+        "wasi:filesystem/types@0.2.0",
+        "wasi:clocks/wall-clock@0.2.0",
+    ] {
+        assert!(said.contains(import), "{said}");
+    }
+}
+
+#[test]
+fn a_component_of_whichever_step_is_known_by_what_it_exports() {
+    for step in Step::ALL {
+        let guest = Guest::new(step, "unreachable").build();
+        assert_eq!(sandbox().compile_any(&guest).unwrap().step(), step);
+    }
+    let text = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
+    let error = sandbox().compile_any(&wat::parse_str(text).unwrap());
+    let said = error.err().expect("it was taken").to_string();
     assert!(
-        error.to_string().contains("wasi:filesystem/types@0.2.0"),
-        "{error}"
+        said.contains("wasi:cli/run@0.2.0") && said.contains("aggregation@0.1.0"),
+        "{said}"
     );
 }
 
