@@ -39,3 +39,6 @@ mod online_retail;
 
 /// Both tenants in one host: neither waits for the other, nor falls with it.
 mod two_tenants;
+
+/// Rule authors: from `assay plugin new` to golden cases, and what is shown where they fail.
+mod authoring;

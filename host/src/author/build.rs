@@ -124,6 +124,11 @@ pub fn build_all(plugins: &[PathBuf]) -> Result<Vec<Built>, BuildError> {
         .collect()
 }
 
+/// Whether a folder holds a plugin.
+pub fn is_plugin(folder: &Path) -> bool {
+    Manifest::read(folder).is_ok_and(|manifest| manifest.is_plugin())
+}
+
 /// Every folder in `folder` that holds a plugin, sorted.
 ///
 /// # Errors
@@ -137,7 +142,7 @@ pub fn plugins_in(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut plugins = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if Manifest::read(&path).is_ok_and(|manifest| manifest.is_plugin()) {
+        if is_plugin(&path) {
             plugins.push(path);
         }
     }

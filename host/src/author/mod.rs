@@ -1,6 +1,10 @@
 //! What rule authors work with: from a plugin's source to a component.
 
 pub mod build;
+pub mod cases;
+pub mod inspect;
+pub mod new;
+pub mod trial;
 
 mod component;
 mod toolchain;

@@ -1,4 +1,8 @@
-//! `assay plugin`: from a rule's source to a component.
+//! `assay plugin`: from an idea to a component that is tested.
+
+mod cases;
+mod check;
+mod create;
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +14,9 @@ use crate::author::build;
 /// Where plugins are looked for when none is named.
 const PLUGINS: &str = "plugins";
 
-/// Build rules into WebAssembly components
+/// Write, build and test rules: WebAssembly components
+///
+/// plugins/README.md is the author's page: the contract, and a tutorial.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -19,26 +25,36 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    New(create::Args),
     /// Build each plugin's component, and write it beside its Cargo.toml
     ///
     /// Uses the Rust on the PATH; if that can't compile to WebAssembly and rustup can't add the
     /// target, Debian's rustc-web. Says what to install if there is neither.
     Build {
-        /// Folders of plugins. Without any: every plugin in ./plugins
+        /// Folders of plugins. Without any: this folder, if it is a plugin; else every plugin in
+        /// ./plugins
         #[arg(value_name = "FOLDER")]
         folders: Vec<PathBuf>,
     },
+    Test(cases::Args),
+    Check(check::Args),
+    Inspect(check::InspectArgs),
 }
 
 /// # Errors
 /// What is missing on this machine, or wrong with a plugin.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Verb::Build { folders } = args.verb;
-    let folders = if folders.is_empty() {
-        default_folders()?
-    } else {
-        folders
-    };
+    match args.verb {
+        Verb::New(args) => create::run(&args),
+        Verb::Build { folders } => build(folders),
+        Verb::Test(args) => cases::run(args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Inspect(args) => check::inspect(&args),
+    }
+}
+
+fn build(folders: Vec<PathBuf>) -> anyhow::Result<()> {
+    let folders = folders_or_default(folders)?;
     for built in build::build_all(&folders).context("build plugins")? {
         let kib = built.size.div_ceil(1024);
         let news = if built.changed { "" } else { ", unchanged" };
@@ -47,11 +63,31 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn default_folders() -> anyhow::Result<Vec<PathBuf>> {
-    let found = build::plugins_in(Path::new(PLUGINS))
-        .context("look for plugins; name a plugin's folder, or go to where ./plugins is")?;
+/// The plugins that a command is about.
+fn folders_or_default(folders: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    if !folders.is_empty() {
+        return Ok(folders);
+    }
+    let here = Path::new(".");
+    if build::is_plugin(here) {
+        return Ok(vec![here.to_owned()]);
+    }
+    let found = build::plugins_in(Path::new(PLUGINS)).context(
+        "look for plugins; name a plugin's folder, go into one, or go to where ./plugins is",
+    )?;
     if found.is_empty() {
         bail!("no plugin in ./{PLUGINS}; name a plugin's folder");
     }
     Ok(found)
+}
+
+/// Params as the text of a JSON object: as they are given, or in a file.
+fn params(given: Option<&str>) -> anyhow::Result<String> {
+    match given {
+        None => Ok("{}".to_owned()),
+        Some(text) if text.trim_start().starts_with('{') => Ok(text.to_owned()),
+        Some(file) => std::fs::read_to_string(file).with_context(|| {
+            format!("read params {file}; give a JSON object, as in '{{\"floor\": 2.5}}', or a file with one")
+        }),
+    }
 }

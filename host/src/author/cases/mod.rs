@@ -1,0 +1,186 @@
+//! Golden cases: folders beside a plugin's source with rows that go in and what must come out.
+//!
+//! `cases/<name>/` holds `rows.ndjson`, and `expected.ndjson`; where the component is to refuse its
+//! params or fail, `error.txt` instead. `params.json` and a file for each dimension may stand there;
+//! a dimension's file in `cases/` itself is for all cases.
+
+mod difference;
+mod expected;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::difference::difference;
+use self::expected::Expected;
+use super::trial::{Line, Property, Setting, Trial, TrialError};
+use crate::plugin::{Component, Limits, PluginError};
+
+const ROWS: &str = "rows.ndjson";
+const PARAMS: &str = "params.json";
+
+/// Why a case could not be run, whatever the component does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaseError {
+    #[error("{action} {}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}:{line}: {problem}", path.display())]
+    Wrong {
+        path: PathBuf,
+        line: usize,
+        problem: String,
+    },
+    #[error("{}: {source}", case.display())]
+    Trial {
+        case: PathBuf,
+        source: Box<TrialError>,
+    },
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Outcome {
+    pub name: String,
+    pub rows: usize,
+    /// What differs from what is expected, for people. Empty: nothing.
+    pub difference: Vec<String>,
+    pub properties: Vec<Property>,
+    pub notes: Vec<String>,
+    /// The expectation was written anew.
+    pub blessed: bool,
+}
+
+impl Outcome {
+    pub fn is_good(&self) -> bool {
+        self.difference.is_empty() && self.properties.iter().all(|p| p.broken.is_none())
+    }
+}
+
+/// The cases of a plugin, sorted.
+///
+/// # Errors
+/// A folder that can't be read.
+pub fn find(plugin: &Path) -> Result<Vec<PathBuf>, CaseError> {
+    let folder = plugin.join("cases");
+    let failed = |source| CaseError::File {
+        action: "read folder",
+        path: folder.clone(),
+        source,
+    };
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            cases.push(path);
+        }
+    }
+    cases.sort();
+    Ok(cases)
+}
+
+/// Runs a case. With `bless`, what comes out is what is expected from now on.
+///
+/// # Errors
+/// Files that are missing or can't be read.
+pub fn run(component: &Component, case: &Path, bless: bool) -> Result<Outcome, CaseError> {
+    let name = case.file_name().unwrap_or_default().to_string_lossy();
+    let mut outcome = Outcome {
+        name: name.into_owned(),
+        rows: 0,
+        difference: Vec::new(),
+        properties: Vec::new(),
+        notes: Vec::new(),
+        blessed: false,
+    };
+    let found = attempt(component, case, &mut outcome)?;
+    if bless {
+        outcome.blessed = found.write(case)?;
+        return Ok(outcome);
+    }
+    outcome.difference = match Expected::read(case)? {
+        Some(expected) => difference(&expected, &found),
+        None => vec![
+            "nothing is expected yet: `--bless` writes expected.ndjson; then read it".to_owned(),
+        ],
+    };
+    Ok(outcome)
+}
+
+/// What a case's rows become, or why they become nothing.
+struct Found {
+    /// The rows as they were written.
+    texts: Vec<String>,
+    made: Result<Vec<Line>, Failure>,
+}
+
+/// Why nothing came out.
+struct Failure {
+    problem: String,
+    /// The first row, counted from 0, that brings it about alone.
+    row: Option<usize>,
+}
+
+fn attempt(component: &Component, case: &Path, outcome: &mut Outcome) -> Result<Found, CaseError> {
+    let rows = read(&case.join(ROWS))?;
+    let params = case.join(PARAMS);
+    let params = match params.is_file() {
+        true => String::from_utf8_lossy(&read(&params)?).into_owned(),
+        false => "{}".to_owned(),
+    };
+    let failed = |problem: String| {
+        Ok(Found {
+            texts: Vec::new(),
+            made: Err(Failure { problem, row: None }),
+        })
+    };
+    let configured = match component.configure(&params, &Limits::default()) {
+        Ok(configured) => configured,
+        // In the component's own words, as far as they are its own.
+        Err(PluginError::Params { problem }) => return failed(problem),
+        Err(error) => return failed(error.to_string()),
+    };
+    let wrong = |source| match source {
+        TrialError::Row { line, problem } => CaseError::Wrong {
+            path: case.join(ROWS),
+            line,
+            problem,
+        },
+        source => CaseError::Trial {
+            case: case.to_owned(),
+            source: Box::new(source),
+        },
+    };
+    let shared = case.parent().unwrap_or(case);
+    let setting = Setting::of_component(&configured.description, &[case, shared]).map_err(wrong)?;
+    let trial = Trial::new(&outcome.name, configured, setting).map_err(wrong)?;
+    let rows = trial.read(&rows).map_err(wrong)?;
+    outcome.rows = rows.len();
+    outcome.notes = trial.notes().to_vec();
+    let made = match trial.run(&rows) {
+        Ok(lines) => {
+            outcome.properties = trial.properties(&rows).map_err(wrong)?;
+            Ok(lines)
+        }
+        Err(TrialError::Group { problem, row }) => Err(Failure { problem, row }),
+        Err(error) => return Err(wrong(error)),
+    };
+    Ok(Found {
+        texts: rows.texts,
+        made,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CaseError> {
+    fs::read(path).map_err(|source| CaseError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,147 @@
+//! What a component made of rows, as lines of JSON that people read and compare.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow::temporal_conversions::date32_to_datetime;
+use chrono::{DateTime, SecondsFormat};
+use serde_json::Value;
+
+use super::Rows;
+use crate::medallion::rules::{GoldRule, RowRule};
+use crate::plugin::Judged;
+
+/// What became of one row, or of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The row's place among the rows that went in, unless it is a group.
+    pub row: Option<usize>,
+    /// Which row (counted from 1), or which group by its keys: a JSON object.
+    pub of: String,
+    /// A JSON object.
+    pub json: String,
+    /// The component could not be got over the row.
+    pub failed: bool,
+}
+
+/// `{"row":1,"writes":{…},"verdicts":["quarantine price_zero: unit_price is 0"]}`.
+pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line> {
+    let mut verdicts: Vec<Vec<Value>> = vec![Vec::new(); rows.len()];
+    for verdict in &answer.verdicts {
+        let known = rule.description.rules.get(usize::from(verdict.rule));
+        if let (Some(said), Some(known)) = (verdicts.get_mut(index(verdict.row)), known) {
+            let (action, name) = (known.action.as_str(), &known.name);
+            said.push(match verdict.reason.as_str() {
+                "" => format!("{action} {name}").into(),
+                reason => format!("{action} {name}: {reason}").into(),
+            });
+        }
+    }
+    let mut failures = vec![None; rows.len()];
+    for guilty in &answer.guilty {
+        if let Some(failure) = failures.get_mut(index(guilty.row)) {
+            *failure = Some(format!("{}: {}", guilty.cause, guilty.text));
+        }
+    }
+    let said = verdicts.into_iter().zip(failures);
+    said.enumerate()
+        .map(|(row, (verdicts, failure))| {
+            let number = (rows.before + row + 1).to_string();
+            let failed = failure.is_some();
+            let mut parts = vec![("row", number.clone())];
+            if let Some(failure) = failure {
+                parts.push(("failed", Value::from(failure).to_string()));
+            } else if !rule.description.writes.is_empty() {
+                let names = rule.description.writes.iter().map(|f| f.name.as_str());
+                let values = answer.columns.iter().map(|column| cell(column, row));
+                parts.push(("writes", object(names.zip(values))));
+            }
+            if !verdicts.is_empty() {
+                parts.push(("verdicts", Value::from(verdicts).to_string()));
+            }
+            Line {
+                row: Some(rows.before + row),
+                of: object(std::iter::once(("row", number))),
+                json: object(parts.into_iter()),
+                failed,
+            }
+        })
+        .collect()
+}
+
+/// Keys, then measures, sorted by the keys. State is the component's own business.
+pub(super) fn of_groups(rule: &GoldRule, table: &RecordBatch) -> Vec<Line> {
+    let keys: Vec<&str> = rule.description.keys.iter().map(String::as_str).collect();
+    let measures = rule.description.measures.iter().map(|f| f.name.as_str());
+    let names: Vec<&str> = keys.iter().copied().chain(measures).collect();
+    let values = |names: &[&str], row| {
+        let cells = names.iter().map(|name| match table.column_by_name(name) {
+            Some(column) => cell(column, row),
+            None => "null".to_owned(),
+        });
+        object(names.iter().copied().zip(cells))
+    };
+    let mut lines: Vec<Line> = (0..table.num_rows())
+        .map(|row| Line {
+            row: None,
+            of: values(&keys, row),
+            json: values(&names, row),
+            failed: false,
+        })
+        .collect();
+    lines.sort_by(|a, b| a.json.cmp(&b.json));
+    lines
+}
+
+fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{}:{value}", Value::from(name)))
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// A value as JSON. What JSON has no exact word for is text: decimals, moments, dates, binary.
+fn cell(column: &ArrayRef, row: usize) -> String {
+    if row >= column.len() || column.is_null(row) {
+        return "null".to_owned();
+    }
+    let value = match column.data_type() {
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
+        DataType::Float64 => {
+            let float = column.as_primitive::<Float64Type>().value(row);
+            serde_json::Number::from_f64(float)
+                .map_or_else(|| float.to_string().into(), Value::Number)
+        }
+        DataType::Decimal128(..) => column
+            .as_primitive::<Decimal128Type>()
+            .value_as_string(row)
+            .into(),
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::Binary => hex(column.as_binary::<i32>().value(row)).into(),
+        DataType::Timestamp(..) => {
+            let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
+            let moment = DateTime::from_timestamp_micros(micros);
+            moment
+                .map(|moment| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+                .into()
+        }
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>().value(row);
+            date32_to_datetime(days)
+                .map(|day| day.date().to_string())
+                .into()
+        }
+        other => format!("a {other}").into(),
+    };
+    value.to_string()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn index(row: u32) -> usize {
+    usize::try_from(row).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,177 @@
+//! A component on the author's own rows: decoded, looked up, judged and folded by the code that a
+//! tenant's batches go through. Nothing is written anywhere.
+
+mod lines;
+mod properties;
+mod rows;
+mod setting;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+
+pub use lines::Line;
+pub use properties::Property;
+pub use rows::Rows;
+pub use setting::Setting;
+
+use crate::medallion::dimension::DimensionError;
+use crate::medallion::gold::{self, States};
+use crate::medallion::judge::{JudgeError, ask};
+use crate::medallion::layer::LayerError;
+use crate::medallion::rules::{GoldRule, Only, RowRule, Rules, RulesError};
+use crate::plugin::{Configured, Description};
+
+/// Why a component could not be tried on some rows.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    #[error("read {}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("line {line}: {problem}")]
+    Row { line: usize, problem: String },
+    #[error(transparent)]
+    Unfit(#[from] RulesError),
+    #[error(transparent)]
+    Dimension(#[from] DimensionError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// Folding, merging or finishing failed.
+    #[error("{problem}")]
+    Group {
+        problem: String,
+        /// The first row that fails also alone, counted from 0.
+        row: Option<usize>,
+    },
+    #[error("putting columns together: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+/// A configured component in its setting.
+pub struct Trial {
+    only: Subject,
+    rules: Rules,
+    schema: rows::RowSchema,
+}
+
+enum Subject {
+    Rows(RowRule),
+    Groups(GoldRule),
+}
+
+impl Trial {
+    /// Binds a component to what is around it.
+    ///
+    /// # Errors
+    /// What the component reads and can't have, as a tenant's pipeline would be told.
+    pub fn new(name: &str, configured: Configured, setting: Setting) -> Result<Self, TrialError> {
+        let step = configured.step().as_str();
+        let name = name.to_owned();
+        let only = match configured.description.clone() {
+            Description::Rows(description) => Subject::Rows(RowRule {
+                name,
+                step,
+                configured,
+                description,
+            }),
+            Description::Groups(description) => Subject::Groups(GoldRule {
+                table: name.clone(),
+                partition_by: Vec::new(),
+                name,
+                configured,
+                description,
+            }),
+        };
+        let (schema, given) = rows::RowSchema::of(&only, &setting);
+        let (definition, dimensions) = setting.into_parts();
+        let bound = match &only {
+            Subject::Rows(rule) => Only::Rows(rule),
+            Subject::Groups(rule) => Only::Groups(rule),
+        };
+        let rules = Rules::alone(definition, dimensions, &given, &bound)?;
+        Ok(Self {
+            only,
+            rules,
+            schema,
+        })
+    }
+
+    /// What is not an error, but may surprise: a dimension without rows, a field that it lacks.
+    pub fn notes(&self) -> &[String] {
+        &self.rules.notes
+    }
+
+    /// Reads rows from NDJSON, as the host reads messages.
+    ///
+    /// # Errors
+    /// A line that is no JSON object.
+    pub fn read(&self, ndjson: &[u8]) -> Result<Rows, TrialError> {
+        self.schema.read(&self.rules, ndjson)
+    }
+
+    /// What the component makes of rows: a line for each row, or for each group by its keys.
+    ///
+    /// # Errors
+    /// What can't be said about any one row.
+    pub fn run(&self, rows: &Rows) -> Result<Vec<Line>, TrialError> {
+        match &self.only {
+            Subject::Rows(rule) => {
+                let answer = ask(&self.rules, rule, &rows.columns, rows.len(), 1)?;
+                Ok(lines::of_rows(rule, rows, &answer))
+            }
+            Subject::Groups(rule) => {
+                let told = |error| self.told(rule, rows, &error);
+                match self.folded(rule, rows).map_err(told)? {
+                    Some(states) => self.finished(rule, &states).map_err(told),
+                    None => Ok(Vec::new()),
+                }
+            }
+        }
+    }
+
+    fn folded(&self, rule: &GoldRule, rows: &Rows) -> Result<Option<States>, LayerError> {
+        gold::merge_all(rule, gold::fold(rule, &batch(rule, &rows.columns)?)?)
+    }
+
+    fn finished(&self, rule: &GoldRule, states: &States) -> Result<Vec<Line>, LayerError> {
+        let table = gold::recomputed(&self.rules, rule, states)?;
+        Ok(lines::of_groups(rule, &table))
+    }
+
+    /// What went wrong, and the first row that brings it about alone.
+    fn told(&self, rule: &GoldRule, rows: &Rows, error: &LayerError) -> TrialError {
+        let problem = match error {
+            LayerError::Gold { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        let fails = |row: &usize| {
+            let alone = self.folded(rule, &rows.slice(*row, 1));
+            let finished = alone.map(|states| states.map(|s| self.finished(rule, &s)));
+            !matches!(finished, Ok(None | Some(Ok(_))))
+        };
+        TrialError::Group {
+            problem,
+            row: (0..rows.len()).find(fails),
+        }
+    }
+}
+
+/// Rows as silver has them, as far as a component reads them.
+fn batch(
+    rule: &GoldRule,
+    columns: &BTreeMap<String, ArrayRef>,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for field in &rule.description.reads {
+        if let Some(column) = columns.get(&field.name) {
+            fields.push(Field::new(&field.name, column.data_type().clone(), true));
+            arrays.push(column.clone());
+        }
+    }
+    RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), arrays)
+}

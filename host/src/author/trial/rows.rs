@@ -1,0 +1,199 @@
+//! Rows that an author wrote, as the columns of a batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, TimestampMicrosecondArray};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{cast, is_not_null};
+use arrow::datatypes::DataType;
+
+use super::setting::{Setting, field_type};
+use super::{Subject, TrialError};
+use crate::medallion::business_date::BusinessDates;
+use crate::medallion::decode::{Decoder, EventSchema, RESCUED, Unknown};
+use crate::medallion::rules::{Rules, SALE_DATE, SALE_HOUR, timestamp_type};
+use crate::plugin::Kind;
+use crate::schema::NamedType;
+
+/// When rows that say nothing of their time are heard of: 2025-01-01T00:00:00Z.
+const NO_TIME: i64 = 1_735_689_600_000_000;
+
+/// The host's own moments. A row may state them; else they are the event's time.
+const MOMENTS: [&str; 2] = ["_now", "_ingested_at"];
+
+/// Rows as columns, with what was written for each.
+pub struct Rows {
+    pub(super) columns: BTreeMap<String, ArrayRef>,
+    /// What each row came of, as it was written.
+    pub texts: Vec<String>,
+    /// How many rows stand before these, where they are a slice.
+    pub(super) before: usize,
+}
+
+impl Rows {
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// `count` rows from `from` on, which must be there.
+    pub(super) fn slice(&self, from: usize, count: usize) -> Self {
+        let columns = self.columns.iter();
+        Self {
+            columns: columns
+                .map(|(name, column)| (name.clone(), column.slice(from, count)))
+                .collect(),
+            texts: self.texts.iter().skip(from).take(count).cloned().collect(),
+            before: self.before + from,
+        }
+    }
+}
+
+/// How rows are decoded for a component.
+pub(super) struct RowSchema {
+    event: EventSchema,
+    /// Columns that no event has, by what they are read as.
+    casts: Vec<(String, DataType)>,
+}
+
+impl RowSchema {
+    /// What is decoded, and which of those columns stand for what other components write.
+    pub(super) fn of(only: &Subject, setting: &Setting) -> (Self, Vec<(String, DataType)>) {
+        let definition = &setting.definition;
+        let mut fields = definition.fields.clone();
+        let (mut given, mut casts) = (Vec::new(), Vec::new());
+        let mut add = |name: &str, kind: Kind| {
+            if name == RESCUED || name.contains('.') || fields.iter().any(|f| f.name == name) {
+                return;
+            }
+            fields.push(NamedType {
+                name: name.to_owned(),
+                field_type: field_type(kind),
+            });
+            if matches!(kind, Kind::Float | Kind::Binary) {
+                casts.push((name.to_owned(), kind.arrow()));
+            }
+            if !MOMENTS.contains(&name) && name != SALE_DATE && name != SALE_HOUR {
+                given.push((name.to_owned(), kind.arrow()));
+            }
+        };
+        let reads = match only {
+            Subject::Rows(rule) => &rule.description.reads,
+            Subject::Groups(rule) => &rule.description.reads,
+        };
+        reads.iter().for_each(|field| add(&field.name, field.kind));
+        if let Subject::Rows(rule) = only {
+            for look_up in &rule.description.look_ups {
+                look_up
+                    .on
+                    .iter()
+                    .for_each(|(column, _)| add(column, Kind::Text));
+                if let Some(column) = &look_up.as_of {
+                    add(column, Kind::Timestamp);
+                }
+            }
+        }
+        add(&definition.time, Kind::Timestamp);
+        MOMENTS.iter().for_each(|name| add(name, Kind::Timestamp));
+        add(SALE_DATE, Kind::Date);
+        add(SALE_HOUR, Kind::Integer);
+        let event = EventSchema {
+            fields,
+            explode: definition.explode.clone(),
+            unknown: match definition.max_columns {
+                Some(max) => Unknown::Columns { max },
+                None => Unknown::Rescue,
+            },
+        };
+        (Self { event, casts }, given)
+    }
+
+    pub(super) fn read(&self, rules: &Rules, ndjson: &[u8]) -> Result<Rows, TrialError> {
+        let lines = (1..).zip(ndjson.split(|byte| *byte == b'\n'));
+        let lines: Vec<(usize, &[u8])> = lines
+            .map(|(number, line)| (number, line.trim_ascii()))
+            .filter(|(_, line)| !line.is_empty())
+            .collect();
+        let raw = BinaryArray::from_iter_values(lines.iter().map(|(_, line)| line));
+        let decoded = Decoder::new(&self.event, Vec::new()).decode(&raw);
+        let line_of = |row: usize| {
+            let message = decoded.message.get(row)?;
+            lines.get(usize::try_from(*message).ok()?)
+        };
+        if let Some((row, problem)) = decoded.malformed.first() {
+            let row = usize::try_from(*row).unwrap_or(usize::MAX);
+            return Err(TrialError::Row {
+                line: line_of(row).map_or(0, |(number, _)| *number),
+                problem: problem.clone(),
+            });
+        }
+        let schema = decoded.rows.schema();
+        let named = schema.fields().iter().map(|field| field.name().clone());
+        let mut columns: BTreeMap<String, ArrayRef> =
+            named.zip(decoded.rows.columns().iter().cloned()).collect();
+        for (name, kind) in &self.casts {
+            if let Some(column) = columns.get_mut(name) {
+                *column = cast(column, kind)?;
+            }
+        }
+        let count = decoded.rows.num_rows();
+        fill_moments(&mut columns, &rules.definition.time, count)?;
+        fill_dates(&mut columns, rules, count)?;
+        let texts = (0..count).map(|row| match line_of(row) {
+            Some((_, line)) => String::from_utf8_lossy(line).into_owned(),
+            None => String::new(),
+        });
+        Ok(Rows {
+            columns,
+            texts: texts.collect(),
+            before: 0,
+        })
+    }
+}
+
+/// The host's moments, where a row does not state them.
+fn fill_moments(
+    columns: &mut BTreeMap<String, ArrayRef>,
+    time: &str,
+    rows: usize,
+) -> Result<(), TrialError> {
+    let fixed = TimestampMicrosecondArray::from_value(NO_TIME, rows).with_timezone("UTC");
+    let mut moment: ArrayRef = Arc::new(fixed);
+    let event = columns
+        .get(time)
+        .filter(|c| *c.data_type() == timestamp_type());
+    for stated in [event.cloned(), columns.get("_ingested_at").cloned()] {
+        moment = stated.map_or(Ok(moment.clone()), |stated| or(&stated, &moment))?;
+    }
+    for name in MOMENTS {
+        let filled = columns.get(name).map(|stated| or(stated, &moment));
+        columns.insert(name.to_owned(), filled.unwrap_or(Ok(moment.clone()))?);
+    }
+    Ok(())
+}
+
+/// The business date and hour, where a row does not state them.
+fn fill_dates(
+    columns: &mut BTreeMap<String, ArrayRef>,
+    rules: &Rules,
+    rows: usize,
+) -> Result<(), TrialError> {
+    let made = BusinessDates::make(rules, columns, rows)?;
+    for (name, made) in [(SALE_DATE, made.date), (SALE_HOUR, made.hour)] {
+        let filled = columns.get(name).map(|stated| or(stated, &made));
+        columns.insert(name.to_owned(), filled.unwrap_or(Ok(made))?);
+    }
+    Ok(())
+}
+
+/// `stated` where it is there, else `other`.
+fn or(stated: &ArrayRef, other: &ArrayRef) -> Result<ArrayRef, TrialError> {
+    if stated.data_type() == other.data_type() {
+        return Ok(zip(&is_not_null(stated)?, stated, other)?);
+    }
+    Ok(stated.clone())
+}

@@ -1,0 +1,87 @@
+//! `assay plugin test`: a plugin's golden cases, on the component itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use super::super::common::sandbox;
+use crate::author::cases::{self, Outcome};
+use crate::author::{build, inspect::Inspected};
+use crate::plugin::Sandbox;
+
+/// Build plugins and run their cases through the components, as the host would
+///
+/// A case is a folder in the plugin's cases/: rows.ndjson goes in, expected.ndjson must come out: a
+/// line a row with what was written and which rules it broke, or a line a group. Where the params
+/// are to be refused, or the rows to fail, error.txt says how. params.json, and a file for each
+/// dimension that is looked up (product.csv), may stand beside, or in cases/ for all.
+///
+/// Each case is also cut in every place: the answer must be the same, and merging must be
+/// associative and commutative.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Folders of plugins. Without any: this folder, if it is a plugin; else every plugin in
+    /// ./plugins
+    #[arg(value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+    /// Write what comes out as what is expected. Read it before you commit it
+    #[arg(long)]
+    bless: bool,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let folders = super::folders_or_default(args.folders)?;
+    let built = build::build_all(&folders).context("build plugins")?;
+    let sandbox = sandbox()?;
+    let (mut run, mut wrong) = (0, 0);
+    for (folder, built) in folders.iter().zip(built) {
+        println!("{}", built.path.display());
+        for outcome in of_plugin(&sandbox, folder, &built.path, args.bless)? {
+            run += 1;
+            wrong += u32::from(!outcome.is_good());
+            show(&outcome);
+        }
+    }
+    match (run, wrong) {
+        (0, _) => bail!("no cases: a case is a folder in the plugin's cases/ with a rows.ndjson"),
+        (_, 0) => Ok(()),
+        _ => bail!("{wrong} of {run} cases are wrong; where the new answer is right, say --bless"),
+    }
+}
+
+fn of_plugin(
+    sandbox: &Arc<Sandbox>,
+    plugin: &Path,
+    component: &Path,
+    bless: bool,
+) -> anyhow::Result<Vec<Outcome>> {
+    let component = Inspected::open(sandbox, component)?.component;
+    let mut outcomes = Vec::new();
+    for case in cases::find(plugin)? {
+        outcomes.push(cases::run(&component, &case, bless)?);
+    }
+    Ok(outcomes)
+}
+
+fn show(outcome: &Outcome) {
+    let Outcome { name, rows, .. } = outcome;
+    let ways: usize = outcome.properties.iter().map(|p| p.ways).sum();
+    let news = match (outcome.is_good(), outcome.blessed) {
+        (false, _) => "WRONG",
+        (true, true) => "written anew",
+        (true, false) => "good",
+    };
+    println!("  case {name}: {news} ({rows} rows, cut in {ways} ways)");
+    for note in &outcome.notes {
+        println!("    note: {note}");
+    }
+    for line in &outcome.difference {
+        println!("    {line}");
+    }
+    for property in &outcome.properties {
+        if let Some(broken) = &property.broken {
+            println!("    does not hold: {}: {broken}", property.name);
+        }
+    }
+}

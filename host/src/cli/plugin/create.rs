@@ -1,0 +1,74 @@
+//! `assay plugin new`: a project to begin with.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::PLUGINS;
+use crate::author::new::{self, Sdk};
+use crate::plugin::Step;
+
+/// Write a project for a new rule: it builds, has tests and cases, and explains itself
+///
+/// The project goes into a folder of its name: in ./plugins where there is one, else here. In a
+/// checkout of Assay it uses the checkout's SDK; anywhere else it gets a copy of the SDK and the
+/// contract, as of this program, in its folder assay-rules: nothing but Rust is needed to build it.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// What the rule is called, as in check-prices
+    name: String,
+    /// The step that it does
+    #[arg(long, value_enum)]
+    step: NewStep,
+    /// The language that it is written in
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Language,
+    /// The folder to put the project's folder in
+    #[arg(long = "in", value_name = "FOLDER")]
+    parent: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum NewStep {
+    /// Repair fields, before the row's key, date and look-ups
+    Cleanse,
+    /// Say which rows break which rules
+    Validate,
+    /// Add columns to each row
+    Enrich,
+    /// Add rows up to a gold table
+    Aggregate,
+}
+
+/// The languages that there are.
+#[derive(Clone, Copy, ValueEnum)]
+enum Language {
+    Rust,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let Language::Rust = args.lang;
+    let step = match args.step {
+        NewStep::Cleanse => Step::Cleanse,
+        NewStep::Validate => Step::Validate,
+        NewStep::Enrich => Step::Enrich,
+        NewStep::Aggregate => Step::Aggregate,
+    };
+    let plugins = Path::new(PLUGINS);
+    let parent = match &args.parent {
+        Some(parent) => parent.as_path(),
+        None if plugins.is_dir() => plugins,
+        None => Path::new("."),
+    };
+    let project = new::create(&args.name, step, parent)?;
+    let folder = project.folder.display();
+    println!("{folder}: a rule that does the step {step}");
+    match project.sdk {
+        Sdk::Checkout { path, .. } => {
+            println!("its SDK is this checkout's ({} from there)", path.display());
+        }
+        Sdk::Copy => println!("its SDK is a copy of its own, in {folder}/assay-rules"),
+    }
+    println!("next:  cd {folder} && cargo test && assay plugin test");
+    Ok(())
+}

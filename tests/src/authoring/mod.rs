@@ -1,0 +1,103 @@
+//! Rules as their authors write them: projects of `assay plugin new`, in folders of their own.
+
+mod broken_rules;
+
+mod new_projects;
+
+mod tutorial;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use crate::place::{Said, assay, repository};
+
+/// Makes a project's build begin where the repository's stands, with the same dependencies: what is
+/// tested is the project, and compiling the SDK's dependencies once more takes a minute.
+fn share_builds(project: &Path) {
+    let target = project.join("target");
+    std::fs::create_dir_all(&target).unwrap();
+    let built = repository().join("target/wasm");
+    std::fs::create_dir_all(&built).unwrap();
+    std::os::unix::fs::symlink(built, target.join("wasm")).unwrap();
+    let lock = repository().join("Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).unwrap();
+}
+
+/// Where the projects' own tests are built.
+fn native_builds() -> PathBuf {
+    assay().with_file_name("authoring")
+}
+
+/// A command line as an author types it, with `assay` on the PATH. One at a time: to cargo the SDKs of
+/// projects that share a build are one, which each compiles anew.
+fn shell(folder: &Path, line: &str) -> Said {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut path = assay().parent().unwrap().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command
+        .args(["-ec", line])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("CARGO_TARGET_DIR", native_builds())
+        .env_remove("RUSTFLAGS");
+    command.output().unwrap().into()
+}
+
+#[test]
+fn the_default_rules_pass_their_cases() {
+    let said = shell(&repository(), "assay plugin test").well();
+    for plugin in [
+        "aggregate-daily-products",
+        "aggregate-daily-sales",
+        "cleanse-sales",
+        "enrich-sales",
+        "validate-online-retail",
+        "validate-sales",
+    ] {
+        let (_, after) = said.split_once(&format!("{plugin}.wasm\n")).unwrap();
+        assert!(
+            after.starts_with("  case "),
+            "{plugin} has no cases\n{said}"
+        );
+    }
+}
+
+#[test]
+fn a_component_is_checked_and_says_what_it_is() {
+    let folder = repository();
+    let said = shell(
+        &folder,
+        "assay plugin inspect plugins/enrich-sales/enrich-sales.wasm --params '{\"dimensions\": [\"store\"]}'",
+    )
+    .well();
+    for line in [
+        "world     enricher of assay:rules@0.1.0 (step enrich)",
+        "imports   assay:rules/host@0.1.0",
+        "reads     quantity integer, required",
+        "look-up   dimension store where store_id = store_id",
+        "writes    net_amount decimal(2)",
+        "rule      warn unknown_store: ",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(!said.contains("dimension product"), "{said}");
+
+    let wrong = shell(
+        &folder,
+        "assay plugin check plugins/*/*.wasm Cargo.toml --params '{\"max_quantity\": 0}'",
+    );
+    assert!(
+        !wrong.good && wrong.err.contains("can't be used"),
+        "{wrong:?}"
+    );
+    for line in [
+        "validate-sales.wasm: it refuses its params: params: max_quantity must be above zero",
+        "Cargo.toml: this is no WebAssembly",
+    ] {
+        assert!(wrong.out.contains(line), "{line}\n{}", wrong.out);
+    }
+}
