@@ -4,6 +4,8 @@ mod broken_rules;
 
 mod new_projects;
 
+mod over_rows;
+
 mod tutorial;
 
 use std::path::{Path, PathBuf};

@@ -74,6 +74,7 @@ mod tests {
             row: None,
             of: format!(r#"{{"store_id":"{store}"}}"#),
             json: json.to_owned(),
+            broken: Vec::new(),
             failed: false,
         }
     }

@@ -9,6 +9,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
 use super::Rows;
+use super::rows::index;
 use crate::medallion::rules::{GoldRule, RowRule};
 use crate::plugin::Judged;
 
@@ -21,6 +22,8 @@ pub struct Line {
     pub of: String,
     /// A JSON object.
     pub json: String,
+    /// The rules that the row broke.
+    pub broken: Vec<String>,
     /// The component could not be got over the row.
     pub failed: bool,
 }
@@ -28,9 +31,13 @@ pub struct Line {
 /// `{"row":1,"writes":{…},"verdicts":["quarantine price_zero: unit_price is 0"]}`.
 pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line> {
     let mut verdicts: Vec<Vec<Value>> = vec![Vec::new(); rows.len()];
+    let mut broken: Vec<Vec<String>> = vec![Vec::new(); rows.len()];
     for verdict in &answer.verdicts {
         let known = rule.description.rules.get(usize::from(verdict.rule));
         if let (Some(said), Some(known)) = (verdicts.get_mut(index(verdict.row)), known) {
+            if let Some(broken) = broken.get_mut(index(verdict.row)) {
+                broken.push(known.name.clone());
+            }
             let (action, name) = (known.action.as_str(), &known.name);
             said.push(match verdict.reason.as_str() {
                 "" => format!("{action} {name}").into(),
@@ -44,12 +51,15 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
             *failure = Some(format!("{}: {}", guilty.cause, guilty.text));
         }
     }
-    let said = verdicts.into_iter().zip(failures);
+    let said = verdicts.into_iter().zip(broken).zip(failures);
     said.enumerate()
-        .map(|(row, (verdicts, failure))| {
+        .map(|(row, ((verdicts, broken), failure))| {
             let number = (rows.before + row + 1).to_string();
             let failed = failure.is_some();
-            let mut parts = vec![("row", number.clone())];
+            let mut parts = vec![match rows.places.get(row) {
+                Some(place) => ("at", Value::from(place.as_str()).to_string()),
+                None => ("row", number.clone()),
+            }];
             if let Some(failure) = failure {
                 parts.push(("failed", Value::from(failure).to_string()));
             } else if !rule.description.writes.is_empty() {
@@ -64,6 +74,7 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
                 row: Some(rows.before + row),
                 of: object(std::iter::once(("row", number))),
                 json: object(parts.into_iter()),
+                broken,
                 failed,
             }
         })
@@ -87,6 +98,7 @@ pub(super) fn of_groups(rule: &GoldRule, table: &RecordBatch) -> Vec<Line> {
             row: None,
             of: values(&keys, row),
             json: values(&names, row),
+            broken: Vec::new(),
             failed: false,
         })
         .collect();
@@ -140,8 +152,4 @@ fn cell(column: &ArrayRef, row: usize) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn index(row: u32) -> usize {
-    usize::try_from(row).unwrap_or(usize::MAX)
 }

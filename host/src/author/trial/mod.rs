@@ -9,7 +9,8 @@ mod setting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema};
 
 pub use lines::Line;
@@ -48,6 +49,8 @@ pub enum TrialError {
         /// The first row that fails also alone, counted from 0.
         row: Option<usize>,
     },
+    #[error("the rows of a dimension can't be read: {0}")]
+    Blob(#[from] parquet::errors::ParquetError),
     #[error("putting columns together: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
 }
@@ -111,7 +114,42 @@ impl Trial {
     /// # Errors
     /// A line that is no JSON object.
     pub fn read(&self, ndjson: &[u8]) -> Result<Rows, TrialError> {
-        self.schema.read(&self.rules, ndjson)
+        let messages = rows::Messages::of_ndjson(ndjson);
+        let decoded = self.schema.decode(&messages);
+        if let Some((row, problem)) = decoded.malformed.first() {
+            let message = decoded.message.get(rows::index(*row)).copied();
+            return Err(TrialError::Row {
+                line: message.map_or(0, |message| messages.line(message)),
+                problem: problem.clone(),
+            });
+        }
+        self.schema.rows(&self.rules, &messages, &decoded)
+    }
+
+    /// Reads rows of a tenant's bronze table. Those that are malformed are left out, and counted:
+    /// no component sees them.
+    ///
+    /// # Errors
+    /// Columns that are not bronze's.
+    pub fn read_bronze(&self, bronze: &RecordBatch) -> Result<(Rows, usize), TrialError> {
+        let messages = rows::Messages::of_bronze(bronze)?;
+        let decoded = self.schema.decode(&messages);
+        if decoded.malformed.is_empty() {
+            let rows = self.schema.rows(&self.rules, &messages, &decoded)?;
+            return Ok((rows, 0));
+        }
+        let bad: Vec<u32> = decoded
+            .malformed
+            .iter()
+            .filter_map(|(row, _)| decoded.message.get(rows::index(*row)).copied())
+            .collect();
+        let good = (0..bronze.num_rows()).map(|row| {
+            let row = u32::try_from(row).unwrap_or(u32::MAX);
+            bad.binary_search(&row).is_err()
+        });
+        let good = BooleanArray::from(good.collect::<Vec<_>>());
+        let (rows, _) = self.read_bronze(&filter_record_batch(bronze, &good)?)?;
+        Ok((rows, bad.len()))
     }
 
     /// What the component makes of rows: a line for each row, or for each group by its keys.

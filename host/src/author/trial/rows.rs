@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
+};
 use arrow::compute::kernels::zip::zip;
-use arrow::compute::{cast, is_not_null};
+use arrow::compute::{cast, is_not_null, take};
 use arrow::datatypes::DataType;
 
 use super::setting::{Setting, field_type};
 use super::{Subject, TrialError};
 use crate::medallion::business_date::BusinessDates;
-use crate::medallion::decode::{Decoder, EventSchema, RESCUED, Unknown};
+use crate::medallion::cut::Cut;
+use crate::medallion::decode::{Decoded, Decoder, EventSchema, RESCUED, Unknown};
+use crate::medallion::judge::later;
 use crate::medallion::rules::{Rules, SALE_DATE, SALE_HOUR, timestamp_type};
 use crate::plugin::Kind;
 use crate::schema::NamedType;
@@ -27,6 +31,8 @@ pub struct Rows {
     pub(super) columns: BTreeMap<String, ArrayRef>,
     /// What each row came of, as it was written.
     pub texts: Vec<String>,
+    /// Where each row came from, if it was a table.
+    pub(super) places: Vec<String>,
     /// How many rows stand before these, where they are a slice.
     pub(super) before: usize,
 }
@@ -48,6 +54,7 @@ impl Rows {
                 .map(|(name, column)| (name.clone(), column.slice(from, count)))
                 .collect(),
             texts: self.texts.iter().skip(from).take(count).cloned().collect(),
+            places: self.places.iter().skip(from).take(count).cloned().collect(),
             before: self.before + from,
         }
     }
@@ -112,25 +119,17 @@ impl RowSchema {
         (Self { event, casts }, given)
     }
 
-    pub(super) fn read(&self, rules: &Rules, ndjson: &[u8]) -> Result<Rows, TrialError> {
-        let lines = (1..).zip(ndjson.split(|byte| *byte == b'\n'));
-        let lines: Vec<(usize, &[u8])> = lines
-            .map(|(number, line)| (number, line.trim_ascii()))
-            .filter(|(_, line)| !line.is_empty())
-            .collect();
-        let raw = BinaryArray::from_iter_values(lines.iter().map(|(_, line)| line));
-        let decoded = Decoder::new(&self.event, Vec::new()).decode(&raw);
-        let line_of = |row: usize| {
-            let message = decoded.message.get(row)?;
-            lines.get(usize::try_from(*message).ok()?)
-        };
-        if let Some((row, problem)) = decoded.malformed.first() {
-            let row = usize::try_from(*row).unwrap_or(usize::MAX);
-            return Err(TrialError::Row {
-                line: line_of(row).map_or(0, |(number, _)| *number),
-                problem: problem.clone(),
-            });
-        }
+    pub(super) fn decode(&self, messages: &Messages) -> Decoded {
+        Decoder::new(&self.event, Vec::new()).decode(&messages.raw)
+    }
+
+    /// The rows of messages, none of which is malformed.
+    pub(super) fn rows(
+        &self,
+        rules: &Rules,
+        messages: &Messages,
+        decoded: &Decoded,
+    ) -> Result<Rows, TrialError> {
         let schema = decoded.rows.schema();
         let named = schema.fields().iter().map(|field| field.name().clone());
         let mut columns: BTreeMap<String, ArrayRef> =
@@ -140,19 +139,86 @@ impl RowSchema {
                 *column = cast(column, kind)?;
             }
         }
+        let of_message = UInt32Array::from(decoded.message.clone());
+        for (name, moments) in &messages.moments {
+            columns.insert((*name).to_owned(), take(moments, &of_message, None)?);
+        }
         let count = decoded.rows.num_rows();
         fill_moments(&mut columns, &rules.definition.time, count)?;
         fill_dates(&mut columns, rules, count)?;
-        let texts = (0..count).map(|row| match line_of(row) {
-            Some((_, line)) => String::from_utf8_lossy(line).into_owned(),
-            None => String::new(),
+        let texts = decoded.message.iter().map(|message| {
+            let at = index(*message);
+            let held = at < messages.raw.len() && messages.raw.is_valid(at);
+            let raw = if held { messages.raw.value(at) } else { &[] };
+            String::from_utf8_lossy(raw).into_owned()
+        });
+        let places = decoded.message.iter().zip(&decoded.line);
+        let places = places.filter_map(|(message, line)| {
+            let place = messages.places.get(index(*message))?;
+            Some(match line {
+                0 => place.clone(),
+                line => format!("{place} line {line}"),
+            })
         });
         Ok(Rows {
             columns,
             texts: texts.collect(),
+            places: places.collect(),
             before: 0,
         })
     }
+}
+
+/// Messages before they are decoded.
+pub(super) struct Messages {
+    raw: BinaryArray,
+    /// Lines of a file, counted from 1.
+    lines: Vec<usize>,
+    /// Where each came from, if it was a table.
+    places: Vec<String>,
+    /// The host's moments, where they are known.
+    moments: Vec<(&'static str, ArrayRef)>,
+}
+
+impl Messages {
+    pub(super) fn of_ndjson(ndjson: &[u8]) -> Self {
+        let lines = (1..).zip(ndjson.split(|byte| *byte == b'\n'));
+        let lines = lines.map(|(number, line)| (number, line.trim_ascii()));
+        let (lines, raw): (Vec<usize>, Vec<&[u8]>) =
+            lines.filter(|(_, line)| !line.is_empty()).unzip();
+        Self {
+            raw: BinaryArray::from_iter_values(raw),
+            lines,
+            places: Vec::new(),
+            moments: Vec::new(),
+        }
+    }
+
+    pub(super) fn of_bronze(bronze: &RecordBatch) -> Result<Self, TrialError> {
+        let cut = Cut {
+            ranges: Vec::new(),
+            messages: bronze.clone(),
+        };
+        let (ingested_at, timestamp) = (cut.column("_ingested_at"), cut.column("_timestamp"));
+        Ok(Self {
+            raw: cut.raw(),
+            lines: Vec::new(),
+            places: (0..cut.len()).map(|row| cut.place(row)).collect(),
+            moments: vec![
+                ("_now", later(&ingested_at, &timestamp)),
+                ("_ingested_at", ingested_at),
+            ],
+        })
+    }
+
+    /// The line that a message stands in.
+    pub(super) fn line(&self, message: u32) -> usize {
+        self.lines.get(index(message)).copied().unwrap_or_default()
+    }
+}
+
+pub(super) fn index(row: u32) -> usize {
+    usize::try_from(row).unwrap_or(usize::MAX)
 }
 
 /// The host's moments, where a row does not state them.

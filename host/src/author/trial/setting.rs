@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::TrialError;
 use crate::medallion::definition::{Definition, DimensionUse};
 use crate::medallion::dimension::{Dimension, read_file};
+use crate::medallion::parquet_blob;
+use crate::names::Digest;
 use crate::plugin::{Description, Kind};
 use crate::schema::FieldType;
 
@@ -21,28 +25,24 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A tenant's: the components of its definition are left out. `files` are those of its
-    /// dimensions.
+    /// A tenant's, whose definition names no components. `blobs` holds the rows of its dimensions.
     ///
     /// # Errors
-    /// A dimension's file that does not fit.
+    /// A dimension's rows that do not fit.
     pub fn of_tenant(
         definition: &Definition,
-        files: &BTreeMap<String, PathBuf>,
+        blobs: &BTreeMap<Digest, Bytes>,
     ) -> Result<Self, TrialError> {
-        let mut definition = definition.clone();
-        definition.cleanse.clear();
-        definition.validate.clear();
-        definition.enrich.clear();
-        definition.gold.clear();
         let mut dimensions = BTreeMap::new();
         for (name, used) in &definition.dimensions {
-            if let Some(file) = files.get(name) {
-                dimensions.insert(name.clone(), load(name, used, file)?);
+            if let Some(bytes) = used.rows.and_then(|digest| blobs.get(&digest)) {
+                let rows = parquet_blob::read(bytes)?;
+                let dimension = Dimension::new(&used.spec(name), rows)?;
+                dimensions.insert(name.clone(), Arc::new(dimension));
             }
         }
         Ok(Self {
-            definition,
+            definition: definition.clone(),
             dimensions,
         })
     }

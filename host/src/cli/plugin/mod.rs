@@ -3,6 +3,7 @@
 mod cases;
 mod check;
 mod create;
+mod run;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,7 @@ enum Verb {
     Test(cases::Args),
     Check(check::Args),
     Inspect(check::InspectArgs),
+    Run(run::Args),
 }
 
 /// # Errors
@@ -50,6 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Verb::Test(args) => cases::run(args),
         Verb::Check(args) => check::run(&args),
         Verb::Inspect(args) => check::inspect(&args),
+        Verb::Run(args) => run::run(&args),
     }
 }
 

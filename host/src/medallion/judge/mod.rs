@@ -280,8 +280,9 @@ fn strength(action: Action) -> u8 {
     }
 }
 
-/// The later of two moments, row by row, for what rules may call now.
-fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
+/// The later of two moments, row by row: what rules may call now, of when a message was taken in and
+/// when it was sent.
+pub fn later(ingested_at: &ArrayRef, timestamp: &ArrayRef) -> ArrayRef {
     let (Some(a), Some(b)) = (
         ingested_at
             .as_any()

@@ -1,0 +1,126 @@
+//! A component over real rows: of a file with a tenant's dimensions, and of the bronze table.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::shell;
+use crate::place::{Place, repository};
+
+fn sale(id: u32, product: &str, quantity: i32) -> String {
+    format!(
+        r#"{{"transaction_id":"T{id}","store_id":"S001","product_id":"{product}","customer_id":"C1","quantity":{quantity},"unit_price":2.50,"timestamp":"2025-03-01T10:00:00Z","payment_method":"card","channel":"pos","register_id":1}}"#
+    ) + "\n"
+}
+
+fn component(plugin: &str) -> String {
+    let path = repository().join(format!("plugins/{plugin}/{plugin}.wasm"));
+    path.display().to_string()
+}
+
+/// Every file below a folder, with when it was changed.
+fn files(folder: &Path) -> BTreeMap<std::path::PathBuf, std::time::SystemTime> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.path().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => {
+                let changed = entry.metadata().unwrap().modified().unwrap();
+                found.insert(entry.path(), changed);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rows_of_bronze_are_judged_anew_and_nothing_is_written() {
+    let place = Place::new();
+    let text = sale(1, "P1", 2) + "no JSON\n" + &sale(2, "P1", 7) + &sale(3, "P1", 3);
+    let events = place.write("events/sales.ndjson", text);
+    let pipeline = place.retail_from_files(&events, &[]);
+    place.run_to_the_end(&pipeline);
+    let before = files(&place.lake());
+
+    let said = place.assay(&[
+        "plugin",
+        "run",
+        &component("validate-sales"),
+        "--bronze",
+        "--pipeline",
+        pipeline.to_str().unwrap(),
+        "--params",
+        r#"{"max_quantity":2}"#,
+    ]);
+    assert!(
+        said.err.contains("1 malformed messages are left out"),
+        "{}",
+        said.err
+    );
+    assert!(
+        said.err.contains("3 rows, 2 quantity_absurd"),
+        "{}",
+        said.err
+    );
+    let lines: Vec<Value> = said
+        .well()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let offset = |row: u64| 8 * u64::from(row > 0) + row * sale(1, "P1", 2).len() as u64;
+    let places: Vec<&str> = lines
+        .iter()
+        .map(|line| line["at"].as_str().unwrap())
+        .collect();
+    let wanted = [0, 1, 2].map(|row| format!("sales.ndjson/0 offset {}", offset(row)));
+    assert_eq!(places, wanted);
+    assert_eq!(lines[0]["verdicts"], Value::Null);
+    assert_eq!(
+        lines[1]["verdicts"][0],
+        "quarantine quantity_absurd: quantity is 7, the limit is 2"
+    );
+    assert_eq!(files(&place.lake()), before);
+}
+
+#[test]
+fn rows_of_standard_input_are_joined_with_the_tenants_dimensions() {
+    let place = Place::new();
+    let events = place.write("events/sales.ndjson", "");
+    let pipeline = place.retail_from_files(&events, &[]);
+    let products = repository().join("pipelines/retail/products.csv");
+    let products = std::fs::read_to_string(products).unwrap();
+    let known: Vec<&str> = products.lines().nth(1).unwrap().split(',').collect();
+    let rows = place.write("rows.ndjson", sale(1, known[0], 4) + &sale(2, "nothing", 1));
+    let line = format!(
+        "assay plugin run {} --rows - --pipeline {} < {}",
+        component("enrich-sales"),
+        pipeline.display(),
+        rows.display()
+    );
+    let said = shell(place.path(), &line);
+    assert!(
+        said.err.contains("2 rows, 1 unknown_product"),
+        "{}",
+        said.err
+    );
+    let lines = said.well();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["writes"]["product_name"], known[1]);
+    assert_eq!(first["writes"]["gross_amount"], "10.00");
+    assert!(!place.lake().exists());
+}
+
+#[test]
+fn a_row_that_can_not_be_read_is_told_with_its_line() {
+    let place = Place::new();
+    let rows = place.write("rows.ndjson", "{}\n\n{\"quantity\": }\n");
+    let line = format!(
+        "assay plugin run {} --rows {}",
+        component("validate-sales"),
+        rows.display()
+    );
+    let said = shell(place.path(), &line).badly();
+    assert!(said.contains("rows.ndjson: line 3: "), "{said}");
+}
