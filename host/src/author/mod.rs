@@ -1,5 +1,6 @@
 //! What rule authors work with: from a plugin's source to a component.
 
+pub mod bench;
 pub mod build;
 pub mod cases;
 pub mod inspect;

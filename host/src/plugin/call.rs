@@ -203,6 +203,11 @@ impl Session {
         self.budget.fuel.saturating_sub(left)
     }
 
+    /// Bytes that the instance holds.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().ledger.held()
+    }
+
     fn fault(&self, error: &wasmtime::Error) -> Fault {
         fault(&self.store, &self.budget, error).unwrap_or_else(|| {
             // Neither a trap nor a limit: what came back could not be read.

@@ -84,10 +84,23 @@ impl Sandbox {
     /// # Errors
     /// `Engine`: this machine can't run WebAssembly as the sandbox needs it.
     pub fn new() -> Result<Arc<Self>, PluginError> {
+        Self::with_cache(cache())
+    }
+
+    /// One that compiles everything anew.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn without_cache() -> Result<Arc<Self>, PluginError> {
+        Self::with_cache(None)
+    }
+
+    fn with_cache(cache: Option<Cache>) -> Result<Arc<Self>, PluginError> {
         let wrong = |error: wasmtime::Error| PluginError::Engine {
             problem: format!("{error:#}"),
         };
         let mut config = config();
+        config.cache(cache);
         // A machine that does not let so much address space be reserved has memory mapped by need.
         let engine = Engine::new(config.clone().allocation_strategy(pool()))
             .or_else(|_| {
@@ -240,7 +253,6 @@ fn config() -> Config {
     config.wasm_component_model(true);
     config.max_wasm_stack(STACK);
     config.wasm_backtrace_max_frames(None);
-    config.cache(cache());
     config
 }
 

@@ -103,6 +103,10 @@ impl Ledger {
         }
     }
 
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     fn take(&mut self, current: usize, desired: usize, unit: usize) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current).saturating_mul(unit);
         let held = self.held.saturating_add(more);

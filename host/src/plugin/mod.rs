@@ -26,6 +26,8 @@ mod judge;
 
 mod fold;
 
+mod measure;
+
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,7 @@ pub use description::{
 pub use engine::{CONTRACT, Component, Configured, Sandbox};
 pub use judge::{Guilty, Judged, Verdict};
 pub use limits::Limits;
+pub use measure::{Cost, Load};
 
 /// One step of the road that a row takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -69,6 +69,30 @@ fn the_default_rules_pass_their_cases() {
 }
 
 #[test]
+fn a_component_is_measured_against_another() {
+    let line = "assay plugin bench plugins/validate-sales/validate-sales.wasm \
+                --against plugins/validate-online-retail/validate-online-retail.wasm";
+    let said = shell(&repository(), line).well();
+    let number = |begin: &str, nth: usize| {
+        let line = said.lines().filter(|line| line.starts_with(begin)).nth(nth);
+        let line = line.unwrap_or_else(|| panic!("no {begin}\n{said}"));
+        let word = line[begin.len()..].split_whitespace().next().unwrap();
+        word.parse::<f64>().unwrap()
+    };
+    for part in ["compile ", "start ", "a row ", "fuel ", "memory "] {
+        assert!(number(part, 0) > 0.0 && number(part, 1) > 0.0, "{said}");
+    }
+    // Fuel is the same on every machine, and the second has a third of the rules.
+    assert!(number("fuel ", 0) > number("fuel ", 1), "{said}");
+    assert!(number("the first takes ", 0) > 0.0, "{said}");
+
+    let aggregate =
+        "assay plugin bench plugins/aggregate-daily-products/aggregate-daily-products.wasm";
+    let said = shell(&repository(), aggregate).well();
+    assert!(said.contains("fuel "), "{said}");
+}
+
+#[test]
 fn a_component_is_checked_and_says_what_it_is() {
     let folder = repository();
     let said = shell(

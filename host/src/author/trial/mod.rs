@@ -20,10 +20,10 @@ pub use setting::Setting;
 
 use crate::medallion::dimension::DimensionError;
 use crate::medallion::gold::{self, States};
-use crate::medallion::judge::{JudgeError, ask};
+use crate::medallion::judge::{JudgeError, ask, inputs};
 use crate::medallion::layer::LayerError;
 use crate::medallion::rules::{GoldRule, Only, RowRule, Rules, RulesError};
-use crate::plugin::{Configured, Description};
+use crate::plugin::{CallError, Configured, Cost, Description, Load};
 
 /// Why a component could not be tried on some rows.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,8 @@ pub enum TrialError {
     Unfit(#[from] RulesError),
     #[error(transparent)]
     Dimension(#[from] DimensionError),
+    #[error(transparent)]
+    Call(#[from] CallError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
     /// Folding, merging or finishing failed.
@@ -170,6 +172,35 @@ impl Trial {
                 }
             }
         }
+    }
+
+    /// What one call over the rows costs.
+    ///
+    /// # Errors
+    /// A row that the component fails on.
+    pub fn measure(&self, rows: &Rows) -> Result<Cost, TrialError> {
+        let (configured, inputs, group, groups) = match &self.only {
+            Subject::Rows(rule) => {
+                let inputs = inputs(&self.rules, rule, &rows.columns, rows.len())?;
+                (&rule.configured, inputs, Vec::new(), 0)
+            }
+            Subject::Groups(rule) => {
+                let column = |name: &String| rows.columns.get(name).cloned();
+                let reads = rule.description.reads.iter();
+                let inputs = reads.map(|field| column(&field.name)).collect();
+                let keys: Vec<ArrayRef> = rule.description.keys.iter().filter_map(column).collect();
+                let (group, first) = gold::groups(&keys).map_err(|e| self.told(rule, rows, &e))?;
+                let groups = u32::try_from(first.len()).unwrap_or(u32::MAX);
+                (&rule.configured, inputs, group, groups)
+            }
+        };
+        let load = Load {
+            rows: rows.len(),
+            columns: &inputs,
+            group: &group,
+            groups,
+        };
+        Ok(configured.measure(&load)?)
     }
 
     fn folded(&self, rule: &GoldRule, rows: &Rows) -> Result<Option<States>, LayerError> {

@@ -46,6 +46,27 @@ impl Rows {
         self.texts.is_empty()
     }
 
+    /// These rows, over and over until there are `count`.
+    ///
+    /// # Errors
+    /// There are no rows.
+    pub fn repeated(&self, count: usize) -> Result<Self, TrialError> {
+        let rows = (0..count).map(|row| row.checked_rem(self.len()));
+        let rows = rows.filter_map(|row| u32::try_from(row?).ok());
+        let rows = UInt32Array::from_iter_values(rows);
+        let mut columns = BTreeMap::new();
+        for (name, column) in &self.columns {
+            columns.insert(name.clone(), take(column, &rows, None)?);
+        }
+        let texts = self.texts.iter().cycle().take(count);
+        Ok(Self {
+            columns,
+            texts: texts.cloned().collect(),
+            places: Vec::new(),
+            before: 0,
+        })
+    }
+
     /// `count` rows from `from` on, which must be there.
     pub(super) fn slice(&self, from: usize, count: usize) -> Self {
         let columns = self.columns.iter();

@@ -1,5 +1,6 @@
 //! `assay plugin`: from an idea to a component that is tested.
 
+mod bench;
 mod cases;
 mod check;
 mod create;
@@ -41,6 +42,7 @@ enum Verb {
     Check(check::Args),
     Inspect(check::InspectArgs),
     Run(run::Args),
+    Bench(bench::Args),
 }
 
 /// # Errors
@@ -53,6 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Verb::Check(args) => check::run(&args),
         Verb::Inspect(args) => check::inspect(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Bench(args) => bench::run(&args),
     }
 }
 

@@ -155,7 +155,10 @@ pub fn fold(rule: &GoldRule, rows: &RecordBatch) -> Result<Vec<States>, LayerErr
 }
 
 /// The group of each row, and the first row of each group.
-fn groups(keys: &[ArrayRef]) -> Result<(Vec<u32>, Vec<u32>), LayerError> {
+///
+/// # Errors
+/// Keys of a type that can't be compared.
+pub fn groups(keys: &[ArrayRef]) -> Result<(Vec<u32>, Vec<u32>), LayerError> {
     let fields = keys
         .iter()
         .map(|key| SortField::new(key.data_type().clone()));

@@ -63,8 +63,11 @@ pub fn ask(
     })
 }
 
-/// The columns that a component reads, then those of its look-ups.
-fn inputs(
+/// The columns that a component is given: those that it reads, then those of its look-ups.
+///
+/// # Errors
+/// Columns that the dimension can't be asked by.
+pub fn inputs(
     rules: &Rules,
     rule: &RowRule,
     columns: &BTreeMap<String, ArrayRef>,

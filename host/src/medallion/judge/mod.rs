@@ -13,7 +13,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-pub use self::ask::ask;
+pub use self::ask::{ask, inputs};
 use self::host::host_rule;
 use super::cut::Cut;
 use super::decode::Decoded;

@@ -1,0 +1,97 @@
+//! `assay plugin bench`: what a component costs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::super::common::sandbox;
+use crate::author::bench::{Candidate, compile, measure};
+use crate::author::cases;
+use crate::author::inspect::Inspected;
+use crate::author::trial::{Setting, Trial};
+
+/// Measure what a component costs: time and fuel a row, the boundary apart, memory, compiling and
+/// starting
+///
+/// The rows are repeated to 8,192, as many as the host hands over at once; each figure is the median
+/// of 41 calls. Measure with rows such as come in: the cases hold mostly what is wrong on purpose.
+/// Handing over is measured with a count of no rows, at which the component has nothing to do.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// A component, as `assay plugin build` makes it
+    file: PathBuf,
+    /// Another component, measured with the same rows
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Rows: a file of one JSON object a line. Without it, those of the cases beside the component
+    #[arg(long, value_name = "FILE")]
+    rows: Option<PathBuf>,
+    /// The params of both: a JSON object, or a file with one
+    #[arg(long, value_name = "JSON or FILE")]
+    params: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let params = super::params(args.params.as_deref())?;
+    let (rows, folders) = input(args)?;
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let mut candidates = Vec::new();
+    for file in std::iter::once(&args.file).chain(&args.against) {
+        let inspected = Inspected::open(&sandbox()?, file)?;
+        let wasm = std::fs::read(file)?;
+        let (_, took) = compile(&wasm)?;
+        let configured = inspected.configure(&params)?;
+        let setting = Setting::of_component(&configured.description, &folders)?;
+        let trial = Trial::new(&inspected.name(), configured, setting)?;
+        let rows = trial.read(&rows).context("read the rows")?;
+        if rows.is_empty() {
+            bail!("there are no rows to measure with");
+        }
+        candidates.push(Candidate {
+            trial,
+            rows,
+            compile: took,
+        });
+    }
+    let measured = measure(&candidates)?;
+    let files = std::iter::once(&args.file).chain(&args.against);
+    for (file, measured) in files.zip(&measured) {
+        println!("{}\n{measured}", file.display());
+    }
+    if let [one, other] = measured.as_slice() {
+        let share = one.a_row() / other.a_row();
+        println!("the first takes {share:.2} of the second's time a row");
+    }
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "note: this is a debug build of assay: a release compiles and hands over quicker"
+        );
+    }
+    Ok(())
+}
+
+/// The rows, and the folders in which dimensions may lie.
+fn input(args: &Args) -> anyhow::Result<(Vec<u8>, Vec<PathBuf>)> {
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("read rows {}", path.display()));
+    if let Some(rows) = &args.rows {
+        let folder = rows.parent().unwrap_or(Path::new("")).to_owned();
+        return Ok((read(rows)?, vec![folder]));
+    }
+    let plugin = args.file.parent().unwrap_or(Path::new(""));
+    let mut folders = cases::find(plugin)?;
+    folders.retain(|case| !case.join("error.txt").exists());
+    let mut rows = Vec::new();
+    for case in &folders {
+        rows.extend(read(&case.join("rows.ndjson"))?);
+        rows.push(b'\n');
+    }
+    if rows.is_empty() {
+        bail!(
+            "there are no cases beside {}; name rows with --rows",
+            args.file.display()
+        );
+    }
+    folders.push(plugin.join("cases"));
+    Ok((rows, folders))
+}
