@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use super::generate::Target;
 use crate::demo::pour::Sink;
-use crate::lake::Lake;
+use crate::lake::{Lake, LakeOptions};
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
@@ -25,23 +25,25 @@ pub struct LakeArgs {
 impl LakeArgs {
     /// The lake of a pipeline. A relative folder in its TOML is relative to the TOML.
     pub fn of(&self, config: &Config) -> anyhow::Result<Lake> {
-        let uri = match (&self.lake, &config.lake) {
+        let uri = match (&self.lake, &config.lake.uri) {
             (Some(uri), _) => uri.clone(),
             (None, Some(uri)) if uri.contains("://") => uri.clone(),
             (None, Some(folder)) => config.resolve(Path::new(folder)).display().to_string(),
             (None, None) => "./lake".to_owned(),
         };
-        open(&uri)
+        let fsync = config.lake.fsync;
+        open(&uri, LakeOptions { fsync })
     }
 
     /// The lake where no TOML is at hand.
     pub fn named(&self) -> anyhow::Result<Lake> {
-        open(self.lake.as_deref().unwrap_or("./lake"))
+        let uri = self.lake.as_deref().unwrap_or("./lake");
+        open(uri, LakeOptions::default())
     }
 }
 
-fn open(uri: &str) -> anyhow::Result<Lake> {
-    Lake::open(uri).with_context(|| format!("open lake {uri}"))
+fn open(uri: &str, options: LakeOptions) -> anyhow::Result<Lake> {
+    Lake::open_with(uri, options).with_context(|| format!("open lake {uri}"))
 }
 
 /// Where a tenant's pipeline is looked for.

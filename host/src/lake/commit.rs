@@ -160,7 +160,11 @@ impl Table {
             }
             let found = self.log.read(version).await;
             match found.map_err(|source| CommitError::Unsettled { version, source })? {
-                Some(found) => return self.lose_or_win(commit, version, &found, read_at),
+                Some(found) => {
+                    let settled = self.log.settle(version).await;
+                    settled.map_err(|source| CommitError::Unsettled { version, source })?;
+                    return self.lose_or_win(commit, version, &found, read_at);
+                }
                 // The put may be on its way yet. The same version again: only one can come true.
                 None => tokio::time::sleep(pause).await,
             }

@@ -4,14 +4,16 @@
 //! files can't both win, since each commit removes what it packed: who comes second gives up.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use deltalake::Path;
-use deltalake::logstore::object_store::ObjectStoreExt as _;
+use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _};
 
 use super::encode::Encoder;
 use super::log::Log;
 use super::read::Opened;
+use super::table::Damaged;
 use super::{
     Bound, Commit, CommitError, File, FileReader, FileWriter, LakeError, Packing, PartitionValues,
     Table,
@@ -41,6 +43,7 @@ pub struct Compaction {
     pub(super) files: Vec<File>,
     reader: FileReader,
     writer: FileWriter,
+    damaged: Damaged,
 }
 
 /// A file that nobody sees yet, and the files whose rows it holds.
@@ -77,12 +80,15 @@ impl Table {
             files,
             reader: self.reader(),
             writer: self.writer().with_packing(packing),
+            damaged: Arc::clone(&self.damaged),
         })
     }
 
     fn small_files(&self) -> Option<Vec<File>> {
         let mut partitions: BTreeMap<&PartitionValues, Vec<&File>> = BTreeMap::new();
-        for file in self.files().filter(|file| file.size < SMALL) {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let small = |file: &&File| file.size < SMALL && !damaged.contains(&file.path);
+        for file in self.files().filter(small) {
             let small = partitions.entry(&file.partition_values).or_default();
             small.push(file);
         }
@@ -126,10 +132,11 @@ impl Compaction {
             .collect();
         let mut rows = 0;
         for file in &self.files {
-            let opened = self.reader.open(file, Some(&columns)).await?;
             let copied;
-            (encoder, copied) = tokio::task::spawn_blocking(|| copy(opened, encoder)).await??;
-            self.check_rows(&file.path, file.rows, copied)?;
+            (encoder, copied) = self
+                .copy(file, &columns, encoder)
+                .await
+                .inspect_err(|error| self.remember(file, error))?;
             rows += copied;
         }
         let (written, bytes) = tokio::task::spawn_blocking(|| encoder.finish()).await??;
@@ -146,6 +153,34 @@ impl Compaction {
                 ..written
             },
         })
+    }
+
+    async fn copy(
+        &self,
+        file: &File,
+        columns: &[&str],
+        encoder: Encoder,
+    ) -> Result<(Encoder, i64), LakeError> {
+        let opened = self.reader.open(file, Some(columns)).await?;
+        let (encoder, copied) = tokio::task::spawn_blocking(|| copy(opened, encoder)).await??;
+        self.check_rows(&file.path, file.rows, copied)?;
+        Ok((encoder, copied))
+    }
+
+    /// A damaged file is not tried again, or it would be in the way of all that can be packed.
+    fn remember(&self, file: &File, error: &LakeError) {
+        let damaged = match error {
+            LakeError::Store { source, .. } => {
+                let source = source.downcast_ref::<StoreError>();
+                matches!(source, Some(StoreError::NotFound { .. }))
+            }
+            LakeError::DataFile { .. } | LakeError::RowsDiffer { .. } => true,
+            _ => false,
+        };
+        if damaged {
+            let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+            damaged.insert(file.path.clone());
+        }
     }
 
     fn check_rows(&self, path: &str, noted: Option<i64>, found: i64) -> Result<(), LakeError> {

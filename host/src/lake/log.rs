@@ -13,6 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::LakeError;
+use super::disk::Disk;
 
 const FOLDER: &str = "_delta_log";
 
@@ -21,6 +22,8 @@ const FOLDER: &str = "_delta_log";
 pub(super) struct Log {
     pub(super) table: Arc<str>,
     pub(super) store: LogStoreRef,
+    /// The disk that it lies on, where that is forced, and the path of the table's folder there.
+    pub(super) disk: Option<(Disk, Path)>,
 }
 
 /// What became of a put.
@@ -68,19 +71,35 @@ impl Log {
         }
     }
 
-    /// Finds the newest complete checkpoint and the log's end. `None`: there is no log.
+    /// Has a version that was found there outlive a loss of power. Whoever put it may have been
+    /// killed, or had an error, before that was so; what follows relies on it.
+    pub(super) async fn settle(&self, version: i64) -> Result<(), LakeError> {
+        let Some((disk, folder)) = &self.disk else {
+            return Ok(());
+        };
+        let path = format!("{folder}/{FOLDER}/{version:020}.json");
+        let settled = match Path::parse(&path) {
+            Ok(path) => disk.settle(&path).await,
+            Err(error) => Err(error.into()),
+        };
+        settled.map_err(|error| LakeError::store("force to disk", self.name(version), error))
+    }
+
+    /// Finds the newest complete checkpoint of a version below `below`, and the log's end. `None`:
+    /// there is no log.
     ///
     /// # Errors
     /// `HoleInLog` if versions are missing between the two.
-    pub(super) async fn start(&self) -> Result<Option<Start>, LakeError> {
+    pub(super) async fn start(&self, below: i64) -> Result<Option<Start>, LakeError> {
         // A hint that names a checkpoint that is gone must not make the table unreadable.
         if let Some(hint) = self.hint().await?
-            && let Ok(Some(start)) = start_of(&self.list(Some(hint)).await?)
+            && hint < below
+            && let Ok(Some(start)) = start_of(&self.list(Some(hint)).await?, below)
             && start.checkpoint.is_some()
         {
             return Ok(Some(start));
         }
-        start_of(&self.list(None).await?).map_err(|missing| LakeError::HoleInLog {
+        start_of(&self.list(None).await?, below).map_err(|missing| LakeError::HoleInLog {
             table: self.table.to_string(),
             missing,
         })
@@ -127,7 +146,7 @@ fn number(version: i64) -> u64 {
 }
 
 /// Sorts out a listing. The error is the first version that is missing.
-fn start_of(listed: &[Path]) -> Result<Option<Start>, i64> {
+fn start_of(listed: &[Path], below: i64) -> Result<Option<Start>, i64> {
     let mut commits = Vec::new();
     let mut parts: BTreeMap<(i64, u32), Vec<Path>> = BTreeMap::new();
     for path in listed {
@@ -149,7 +168,7 @@ fn start_of(listed: &[Path]) -> Result<Option<Start>, i64> {
     let complete = parts
         .into_iter()
         .rev()
-        .find(|((_, count), found)| *count as usize == found.len());
+        .find(|((version, count), found)| *version < below && *count as usize == found.len());
     let checkpoint = complete.map(|((version, _), found)| (version, found));
     let mut end = checkpoint.as_ref().map_or(-1, |(version, _)| *version);
     for version in commits {
@@ -215,7 +234,7 @@ mod tests {
             format!("{:020}.checkpoint.{:010}.{:010}.parquet", 4, 1, 2),
         ];
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
-        let start = start_of(&listing(&names)).unwrap().unwrap();
+        let start = start_of(&listing(&names), i64::MAX).unwrap().unwrap();
         assert_eq!(start.end, 5);
         assert_eq!(start.checkpoint.unwrap().0, 3, "the one of 4 lacks a part");
     }
@@ -223,9 +242,12 @@ mod tests {
     #[test]
     fn a_hole_is_named() {
         let names = [commit(0), commit(2)];
-        assert_eq!(start_of(&listing(&[&names[0], &names[1]])), Err(1));
-        assert_eq!(start_of(&listing(&[&names[1]])), Err(0));
-        assert_eq!(start_of(&[]), Ok(None));
+        assert_eq!(
+            start_of(&listing(&[&names[0], &names[1]]), i64::MAX),
+            Err(1)
+        );
+        assert_eq!(start_of(&listing(&[&names[1]]), i64::MAX), Err(0));
+        assert_eq!(start_of(&[], i64::MAX), Ok(None));
     }
 
     #[test]

@@ -92,16 +92,31 @@ impl State {
     /// allow-list keeps out.
     pub(super) async fn load(log: &Log) -> Result<Option<Self>, LakeError> {
         let mut attempt = 1;
+        let mut below = i64::MAX;
+        let mut damage = None;
         loop {
-            match Self::load_once(log).await {
-                Err(LakeError::HoleInLog { .. }) if attempt < LOAD_ATTEMPTS => attempt += 1,
-                loaded => return loaded,
+            match Self::load_once(log, below).await {
+                Err(Failure::Other(LakeError::HoleInLog { .. })) if attempt < LOAD_ATTEMPTS => {
+                    attempt += 1;
+                }
+                // Without the checkpoint the versions before it may do, where they are there.
+                Err(Failure::Checkpoint(version, error)) => {
+                    tracing::warn!(
+                        table = %log.table, %error,
+                        "reading the versions before it instead; `assay table repair` heals the table for others too"
+                    );
+                    below = version;
+                    damage.get_or_insert(error);
+                }
+                Err(Failure::Other(error)) => return Err(damage.unwrap_or(error)),
+                Ok(None) => return damage.map_or(Ok(None), Err),
+                Ok(loaded) => return Ok(loaded),
             }
         }
     }
 
-    async fn load_once(log: &Log) -> Result<Option<Self>, LakeError> {
-        let Some(start) = log.start().await? else {
+    async fn load_once(log: &Log, below: i64) -> Result<Option<Self>, Failure> {
+        let Some(start) = log.start(below).await? else {
             return Ok(None);
         };
         let mut draft = Draft::default();
@@ -109,7 +124,13 @@ impl State {
         let mut checkpoint = -1;
         if let Some((version, files)) = start.checkpoint {
             for file in files {
-                draft.take(&log.table, version, read_checkpoint(log, file).await?)?;
+                let actions = read_checkpoint(log, file)
+                    .await
+                    .map_err(|error| match error {
+                        LakeError::Checkpoint { .. } => Failure::Checkpoint(version, error),
+                        error => Failure::Other(error),
+                    })?;
+                draft.take(&log.table, version, actions)?;
             }
             first = version + 1;
             checkpoint = version;
@@ -128,7 +149,11 @@ impl State {
                 action::parse(&log.table, version, &bytes)?,
             )?;
         }
-        draft.finish(&log.table, start.end, checkpoint).map(Some)
+        if start.end > checkpoint {
+            log.settle(start.end).await?;
+        }
+        let state = draft.finish(&log.table, start.end, checkpoint)?;
+        Ok(Some(state))
     }
 
     /// Moves the state on by the version after its own. Nothing is changed by an error.
@@ -256,6 +281,19 @@ impl Changes {
             }
         }
         Ok(changes)
+    }
+}
+
+/// Why a table could not be read from where it was begun.
+enum Failure {
+    /// The checkpoint of this version is damaged.
+    Checkpoint(i64, LakeError),
+    Other(LakeError),
+}
+
+impl From<LakeError> for Failure {
+    fn from(error: LakeError) -> Self {
+        Self::Other(error)
     }
 }
 

@@ -12,13 +12,30 @@ use deltalake::logstore::{
 };
 
 use super::LakeError;
+use super::disk::Disk;
 use super::log::Log;
+
+/// How a lake is to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LakeOptions {
+    /// On a local disk: whether data files and log entries are forced to it before anyone is told
+    /// that they are there, so that they outlive a loss of power. Other stores do so by themselves.
+    pub fsync: bool,
+}
+
+impl Default for LakeOptions {
+    fn default() -> Self {
+        Self { fsync: true }
+    }
+}
 
 /// A folder or a URL under which tables lie. Cheap to clone; clones share one store.
 #[derive(Clone)]
 pub struct Lake {
     /// Points at the store's root, not at the lake.
     root: Arc<dyn ObjectStore>,
+    /// Where what others put must be forced before it is relied on.
+    disk: Option<Disk>,
     location: LogStoreConfig,
     /// The log store of the lake's own folder: its objects are those of the lake.
     here: LogStoreRef,
@@ -31,21 +48,37 @@ impl std::fmt::Debug for Lake {
 }
 
 impl Lake {
+    /// Opens a lake with the options that are safe.
+    ///
+    /// # Errors
+    /// As [`Self::open_with`].
+    pub fn open(uri: &str) -> Result<Self, LakeError> {
+        Self::open_with(uri, LakeOptions::default())
+    }
+
     /// Opens a lake. A local folder is created if it is not there. Each `memory:///` is a lake of
     /// its own.
     ///
     /// # Errors
     /// `Location` for a folder that can't be made or written to, and a URL of an unknown kind.
-    pub fn open(uri: &str) -> Result<Self, LakeError> {
+    pub fn open_with(uri: &str, options: LakeOptions) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::Location {
             uri: uri.to_owned(),
             reason,
         };
+        let disk = Disk::new();
         if !uri.contains("://") {
-            std::fs::create_dir_all(uri).map_err(|error| bad(error.to_string()))?;
+            let made = match options.fsync {
+                true => disk.make_folder(uri.as_ref()),
+                false => std::fs::create_dir_all(uri),
+            };
+            made.map_err(|error| bad(error.to_string()))?;
             tempfile::tempfile_in(uri).map_err(|error| bad(error.to_string()))?;
         }
         let url = deltalake::ensure_table_uri(uri).map_err(|error| bad(error.to_string()))?;
+        if url.scheme() == "file" && options.fsync {
+            return Self::on(disk, uri);
+        }
         let factories = object_store_factories();
         let factory = factories
             .iter()
@@ -55,6 +88,15 @@ impl Lake {
             .parse_url_opts(&url, &StorageConfig::default())
             .map_err(|error| bad(error.to_string()))?;
         Self::over(root, uri)
+    }
+
+    /// A lake on a local disk that is forced.
+    pub(super) fn on(disk: Disk, uri: &str) -> Result<Self, LakeError> {
+        let lake = Self::over(Arc::new(disk.clone()), uri)?;
+        Ok(Self {
+            disk: Some(disk),
+            ..lake
+        })
     }
 
     /// A lake at `uri` within a store.
@@ -69,6 +111,7 @@ impl Lake {
             .map_err(|error| bad(error.to_string()))?;
         Ok(Self {
             root,
+            disk: None,
             location: LogStoreConfig::new(&url, options),
             here,
         })
@@ -152,8 +195,10 @@ impl Lake {
         let url = url.map_err(|error| failed(error.to_string()))?;
         let store = logstore_with(Arc::clone(&self.root), &url, StorageConfig::default());
         let store = store.map_err(|error| failed(error.to_string()))?;
+        let folder = Path::from_url_path(url.path()).map_err(|error| failed(error.to_string()))?;
         Ok(Log {
             table: table.into(),
+            disk: self.disk.clone().map(|disk| (disk, folder)),
             store,
         })
     }

@@ -1,6 +1,7 @@
 //! The tail of one table's log: what this process knows of the table, and how it keeps up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
@@ -47,7 +48,12 @@ pub struct Table {
     pub(super) cleaned: i64,
     /// The version at which small files were looked for last.
     pub(super) looked: i64,
+    /// Files that could not be packed because they are damaged.
+    pub(super) damaged: Damaged,
 }
+
+/// Paths of files that are damaged, as those find out who run beside the table.
+pub(super) type Damaged = Arc<Mutex<BTreeSet<String>>>;
 
 /// When the tail was last known to be at the log's end. Two clocks, since a machine that sleeps
 /// stops one of them.
@@ -96,6 +102,7 @@ impl Lake {
             maintained: state.checkpoint,
             cleaned: state.checkpoint,
             looked: 0,
+            damaged: Damaged::default(),
             log,
             state,
             seen: Vec::new(),
@@ -217,6 +224,7 @@ impl Table {
                 return Ok(());
             };
             let actions = action::parse(&self.log.table, version, &bytes)?;
+            self.log.settle(version).await?;
             let seen = self.state.apply(&self.log.table, actions)?;
             self.seen.push(seen);
         }

@@ -33,6 +33,9 @@ pub enum LayerError {
     /// The lake did not do what it was asked to: it may next time.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// It is not known whether a commit came true: the log says so once it can be read.
+    #[error("{table}: {detail}")]
+    Unsettled { table: String, detail: String },
     /// A person must decide.
     #[error("{table}: {detail}")]
     Refused { table: String, detail: String },
@@ -143,6 +146,10 @@ pub async fn put(table: &mut Table, commit: &Commit) -> Result<Put, LayerError> 
             })
         }
         Err(CommitError::Lake(error)) => Err(error.into()),
+        Err(error @ CommitError::Unsettled { .. }) => Err(LayerError::Unsettled {
+            table: path,
+            detail: error.to_string(),
+        }),
         Err(error) => Err(LayerError::Refused {
             table: path,
             detail: error.to_string(),

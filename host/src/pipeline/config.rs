@@ -50,8 +50,9 @@ pub struct Config {
     version: Spanned<u32>,
     /// `tenant`: names the folder of the tables in the lake.
     pub tenant: Tenant,
-    /// `lake`: the folder or URL of the tables, where the command line names none.
-    pub lake: Option<String>,
+    /// `lake`: where the tables are; its URI alone, or the table `[lake]`.
+    #[serde(default, deserialize_with = "lake")]
+    pub lake: LakeConfig,
     /// `[source]`: where events come from.
     pub source: SourceConfig,
     /// `[event]`: what an event looks like.
@@ -80,6 +81,25 @@ pub struct Config {
     /// Where the TOML was read from; paths in it are relative to its folder.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+/// `[lake]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LakeConfig {
+    /// `uri`: the folder or URL of the tables, where the command line names none.
+    pub uri: Option<String>,
+    /// `fsync`: whether what is written to a local disk is forced to it before it counts as there.
+    pub fsync: bool,
+}
+
+impl Default for LakeConfig {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            fsync: true,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -298,6 +318,32 @@ fn properties<'de, D: serde::Deserializer<'de>>(
         .map_err(serde::de::Error::custom)
 }
 
+/// Reads `"./lake"`, or a table of more than that.
+fn lake<'de, D: serde::Deserializer<'de>>(from: D) -> Result<LakeConfig, D::Error> {
+    struct Either;
+
+    impl<'de> serde::de::Visitor<'de> for Either {
+        type Value = LakeConfig;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a folder or URL in quotes, or a table [lake] with uri and fsync")
+        }
+
+        fn visit_str<E>(self, uri: &str) -> Result<LakeConfig, E> {
+            Ok(LakeConfig {
+                uri: Some(uri.to_owned()),
+                ..LakeConfig::default()
+            })
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<LakeConfig, A::Error> {
+            LakeConfig::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+        }
+    }
+
+    from.deserialize_any(Either)
+}
+
 /// Reads `"500ms"`, `"5s"`, `"2m"`.
 fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
@@ -438,6 +484,29 @@ fn line_of(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lake_is_its_uri_alone_or_a_table_and_is_forced_unless_it_says_otherwise() {
+        let read = |lake: &str| {
+            let text = format!(
+                "version = 1\ntenant = \"retail\"\n{lake}\n[source]\nkind = \"file\"\n\
+                 path = \"events\"\n[event.fields]\ntransaction_id = \"string\"\n\
+                 timestamp = \"timestamp\"\n"
+            );
+            let config = Config::parse(&text, Path::new("retail.toml"));
+            config.map(|config| (config.lake.uri, config.lake.fsync))
+        };
+        let named = || Some("./lake".to_owned());
+        assert_eq!(read("").unwrap(), (None, true));
+        assert_eq!(read("lake = \"./lake\"").unwrap(), (named(), true));
+        assert_eq!(read("[lake]\nuri = \"./lake\"").unwrap(), (named(), true));
+        let risky = "[lake]\nuri = \"./lake\"\nfsync = false";
+        assert_eq!(read(risky).unwrap(), (named(), false));
+        let said = read("[lake]\nfsink = false").unwrap_err().to_string();
+        assert!(said.contains("fsync"), "{said}");
+        let said = read("lake = 7").unwrap_err().to_string();
+        assert!(said.contains("a folder or URL"), "{said}");
+    }
 
     #[test]
     fn what_is_wrong_with_a_property_is_said_without_its_value() {

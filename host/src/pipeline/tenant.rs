@@ -46,6 +46,7 @@ impl Problem for TenantError {
     fn setback(&self) -> Setback {
         match self {
             Self::Layer(LayerError::Fenced { .. } | LayerError::Changed { .. }) => Setback::Again,
+            Self::Layer(LayerError::Unsettled { .. }) => Setback::Later,
             Self::Layer(LayerError::Lake(error)) | Self::RuleSet(RuleSetError::Lake(error)) => {
                 lake_setback(error)
             }

@@ -157,7 +157,9 @@ impl Store {
                     return Ok(others);
                 }
                 Err(CommitError::PartitionTouched { .. }) => others.extend(self.refresh().await?),
-                Err(CommitError::Lake(error)) => return Err(error.into()),
+                Err(CommitError::Lake(error) | CommitError::Unsettled { source: error, .. }) => {
+                    return Err(error.into());
+                }
                 Err(error) => {
                     return Err(RuleSetError::Refused {
                         table: self.table.path().to_owned(),

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
-use assay::lake::{Commit, Lake, Move, Table, TableSpec};
+use assay::lake::{Commit, Lake, LakeOptions, Move, Table, TableSpec};
 use assay::medallion::layer::commit_of;
 
 const COMMITS: i64 = 5_000;
 const DAYS: i32 = 365;
 const STORES: i32 = 60;
 
-fn open(folder: &tempfile::TempDir) -> Lake {
-    Lake::open(folder.path().to_str().unwrap()).unwrap()
+fn open(folder: &tempfile::TempDir, fsync: bool) -> Lake {
+    Lake::open_with(folder.path().to_str().unwrap(), LakeOptions { fsync }).unwrap()
 }
 
 async fn create(lake: &Lake, rows: &RecordBatch, partition_by: &[&str]) -> Table {
@@ -34,12 +34,19 @@ fn keep(table: &mut Table) {
     }
 }
 
-/// Appends of one file with its progress, and how long each takes once the file is written.
+/// Appends of one file with its progress, and how long each takes once the file is written: as the
+/// host does it, forced to disk, and without.
 pub async fn commits() {
+    for fsync in [true, false] {
+        some_commits(fsync).await;
+    }
+}
+
+async fn some_commits(fsync: bool) {
     let folder = tempfile::tempdir().unwrap();
     let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
     let rows = RecordBatch::try_from_iter([("_offset", offsets)]).unwrap();
-    let mut table = create(&open(&folder), &rows, &[]).await;
+    let mut table = create(&open(&folder, fsync), &rows, &[]).await;
     let mut taken = Vec::new();
     for version in 1..=COMMITS {
         let commit = Commit {
@@ -59,7 +66,12 @@ pub async fn commits() {
     }
     let count = taken.len() / 10;
     println!(
-        "\na log commit: {} over the first {count}, {} over the last {count} of {COMMITS} (medians); 99 of 100 within {}",
+        "\na log commit, {}: {} over the first {count}, {} over the last {count} of {COMMITS} (medians); 99 of 100 within {}",
+        if fsync {
+            "forced to disk"
+        } else {
+            "not forced"
+        },
         shown(at(&taken[..count], 50)),
         shown(at(&taken[taken.len() - count..], 50)),
         shown(at(&taken, 99)),
@@ -69,7 +81,7 @@ pub async fn commits() {
 /// A gold table with a file for each day and store.
 pub async fn open_gold() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = open(&folder);
+    let lake = open(&folder, false);
     let mut table = create(&lake, &day(0), &["sale_date", "store_id"]).await;
     for date in 0..DAYS {
         let commit = Commit {

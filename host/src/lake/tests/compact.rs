@@ -362,6 +362,30 @@ async fn a_file_that_can_not_be_read_is_an_error_and_the_table_stays() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_tried_once_and_is_in_nobodys_way() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut table = scattered(&lake).await;
+    for offset in 100..135 {
+        add(&mut table, offset, "b").await;
+    }
+    let due = table.compaction(Packing::Quick).unwrap();
+    let damaged = due.files[3].path.clone();
+    let path = Path::parse(&damaged).unwrap();
+    let objects = table.log.objects();
+    objects.put(&path, "no Parquet".into()).await.unwrap();
+    assert!(due.run().await.is_err());
+
+    let before = table.file(&damaged).cloned();
+    for _ in 0..2 {
+        table.looked = 0;
+        let due = table.compaction(Packing::Quick).unwrap();
+        due.run().await.unwrap().commit(&mut table).await.unwrap();
+    }
+    assert_eq!((count(&table, "a"), count(&table, "b")), (2, 1));
+    assert!(before.is_some() && table.file(&damaged).is_some());
+}
+
+#[tokio::test]
 async fn a_commit_that_may_have_come_true_keeps_its_file() {
     let (store, lake) = Faulty::lake();
     let mut table = scattered(&lake).await;

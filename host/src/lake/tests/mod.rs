@@ -3,6 +3,7 @@
 
 mod commits;
 mod compact;
+mod disk;
 mod faults;
 mod files;
 mod foreign;

@@ -5,6 +5,7 @@ use deltalake::Path;
 use deltalake::logstore::object_store::ObjectStoreExt as _;
 
 use super::*;
+use crate::lake::LakeError;
 
 /// A table of some versions, with files replaced and progress of several applications.
 async fn busy(lake: &Lake) -> Table {
@@ -83,6 +84,24 @@ async fn a_hint_at_a_checkpoint_that_is_gone_does_no_harm() {
         .await
         .unwrap();
     assert!(lake.open_table("north/gold").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_torn_checkpoint_is_passed_over_where_the_versions_before_it_are_there() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut table = busy(&lake).await;
+    table.maintenance_now().run().await.unwrap();
+    add(&mut table, 99, "b").await;
+    let objects = table.log.objects();
+    let torn = Path::from(format!("_delta_log/{:020}.checkpoint.parquet", 12));
+    objects.put(&torn, "PAR1 and no more".into()).await.unwrap();
+    let again = lake.open_table("north/gold").await.unwrap().unwrap();
+    assert_eq!(described(&again), described(&table));
+
+    let first = Path::from(format!("_delta_log/{:020}.json", 0));
+    objects.delete(&first).await.unwrap();
+    let error = lake.open_table("north/gold").await.unwrap_err();
+    assert!(matches!(error, LakeError::Checkpoint { .. }), "{error}");
 }
 
 #[tokio::test]
