@@ -34,6 +34,9 @@ mod explode;
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
 
+/// Logs that were damaged, healed for readers that are not ours.
+mod repair;
+
 /// The second tenant: a week of real sales under rules of its own.
 mod online_retail;
 

@@ -9,6 +9,7 @@ mod plugin;
 mod rules;
 mod run;
 mod source;
+mod table;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,7 @@ enum Verb {
     Verify(verify::Args),
     Source(source::Args),
     Rules(rules::Args),
+    Table(table::Args),
     Plugin(plugin::Args),
 }
 
@@ -64,6 +66,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Verify(args) => verify::run(args),
         Verb::Source(args) => source::run(args),
         Verb::Rules(args) => rules::run(args),
+        Verb::Table(args) => table::run(args),
         Verb::Plugin(args) => plugin::run(args),
     }
 }

@@ -26,7 +26,7 @@ pub enum LakeError {
     },
 
     #[error(
-        "version {version} of the log of {table} is torn ({reason}); restore that file, nothing is committed until then"
+        "version {version} of the log of {table} is torn ({reason}); nothing is committed until that is healed: `assay table repair` says whether it can be, else restore that file"
     )]
     TornLog {
         table: String,
@@ -39,7 +39,9 @@ pub enum LakeError {
     )]
     HoleInLog { table: String, missing: i64 },
 
-    #[error("the checkpoint {path} can't be read: {reason}")]
+    #[error(
+        "the checkpoint {path} can't be read: {reason}; restore it, or the versions that it stands for"
+    )]
     Checkpoint { path: String, reason: String },
 
     #[error("{table} can't be worked with safely: {reason}")]

@@ -120,10 +120,25 @@ impl Log {
         listed.map_err(|error| LakeError::store("list", format!("{}/{FOLDER}", self.table), error))
     }
 
+    /// Everything that the log's folder holds.
+    pub(super) async fn everything(&self) -> Result<Sorted, LakeError> {
+        Ok(sort(&self.list(None).await?))
+    }
+
+    /// Where a version lies, from the table's folder.
+    pub(super) fn path_of(version: i64) -> Path {
+        Path::from(format!("{FOLDER}/{version:020}.json"))
+    }
+
+    /// Where the last checkpoint is noted.
+    pub(super) fn hint_path() -> Path {
+        Path::from(format!("{FOLDER}/_last_checkpoint"))
+    }
+
     /// The version of the last checkpoint that its writer noted. Only a hint: it may be old, and
     /// a damaged one is as none.
     pub(super) async fn hint(&self) -> Result<Option<i64>, LakeError> {
-        let path = Path::from(format!("{FOLDER}/_last_checkpoint"));
+        let path = Self::hint_path();
         let failed = |error| LakeError::store("read", format!("{}/{path}", self.table), error);
         let bytes = match self.objects().get(&path).await {
             Ok(found) => found.bytes().await.map_err(failed)?,
@@ -147,6 +162,33 @@ fn number(version: i64) -> u64 {
 
 /// Sorts out a listing. The error is the first version that is missing.
 fn start_of(listed: &[Path], below: i64) -> Result<Option<Start>, i64> {
+    let Sorted {
+        commits,
+        checkpoints,
+    } = sort(listed);
+    let newest = checkpoints.into_iter().rev();
+    let checkpoint = newest.into_iter().find(|(version, _)| *version < below);
+    let mut end = checkpoint.as_ref().map_or(-1, |(version, _)| *version);
+    for version in commits {
+        if version <= end {
+            continue;
+        }
+        if version != end + 1 {
+            return Err(end + 1);
+        }
+        end = version;
+    }
+    Ok((end >= 0).then_some(Start { checkpoint, end }))
+}
+
+/// What a log's folder holds, in the order of versions.
+pub(super) struct Sorted {
+    pub(super) commits: Vec<i64>,
+    /// Those of which all parts are there.
+    pub(super) checkpoints: Vec<(i64, Vec<Path>)>,
+}
+
+fn sort(listed: &[Path]) -> Sorted {
     let mut commits = Vec::new();
     let mut parts: BTreeMap<(i64, u32), Vec<Path>> = BTreeMap::new();
     for path in listed {
@@ -167,20 +209,13 @@ fn start_of(listed: &[Path], below: i64) -> Result<Option<Start>, i64> {
     commits.sort_unstable();
     let complete = parts
         .into_iter()
-        .rev()
-        .find(|((version, count), found)| *version < below && *count as usize == found.len());
-    let checkpoint = complete.map(|((version, _), found)| (version, found));
-    let mut end = checkpoint.as_ref().map_or(-1, |(version, _)| *version);
-    for version in commits {
-        if version <= end {
-            continue;
-        }
-        if version != end + 1 {
-            return Err(end + 1);
-        }
-        end = version;
+        .filter(|((_, count), found)| *count as usize == found.len());
+    Sorted {
+        commits,
+        checkpoints: complete
+            .map(|((version, _), found)| (version, found))
+            .collect(),
     }
-    Ok((end >= 0).then_some(Start { checkpoint, end }))
 }
 
 #[derive(Debug, PartialEq, Eq)]

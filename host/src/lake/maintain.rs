@@ -108,7 +108,7 @@ impl Maintenance {
         let near = self.version - CHECKPOINT_EVERY / 2;
         // Hosts that share a table come to this at the same time; one checkpoint is enough.
         if self.log.hint().await?.is_none_or(|last| last < near) {
-            self.checkpoint().await?;
+            write_checkpoint(&self.log, self.version).await?;
             done.checkpoint = Some(self.version);
         }
         if self.clean && self.version > VERSIONS_KEPT {
@@ -128,21 +128,6 @@ impl Maintenance {
         Ok(done)
     }
 
-    async fn checkpoint(&self) -> Result<(), LakeError> {
-        let (log, version) = (self.log.clone(), self.version.unsigned_abs());
-        let runtime = tokio::runtime::Handle::current();
-        // Building a checkpoint holds its thread for as long as it takes.
-        let task = tokio::task::spawn_blocking(move || {
-            runtime.block_on(async {
-                let mut table = DeltaTable::new(log.store.clone());
-                table.load_version(version).await?;
-                checkpoints::create_checkpoint(&table, None).await
-            })
-        });
-        let written = task.await?;
-        written.map_err(|error| LakeError::store("write a checkpoint of", &self.log.table, error))
-    }
-
     async fn clean_log(&self) -> Result<usize, LakeError> {
         let keep = (self.version - VERSIONS_KEPT).unsigned_abs();
         let before = now_less(self.log_retention);
@@ -150,6 +135,22 @@ impl Maintenance {
         let cleaned = checkpoints::cleanup_expired_logs_for(keep, store, before, None).await;
         cleaned.map_err(|error| LakeError::store("clean the log of", &self.log.table, error))
     }
+}
+
+/// Writes the checkpoint of a version, and notes it as the last.
+pub(super) async fn write_checkpoint(log: &Log, version: i64) -> Result<(), LakeError> {
+    let (name, log, version) = (log.table.clone(), log.clone(), version.unsigned_abs());
+    let runtime = tokio::runtime::Handle::current();
+    // Building a checkpoint holds its thread for as long as it takes.
+    let task = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            let mut table = DeltaTable::new(log.store.clone());
+            table.load_version(version).await?;
+            checkpoints::create_checkpoint(&table, None).await
+        })
+    });
+    let written = task.await?;
+    written.map_err(|error| LakeError::store("write a checkpoint of", &name, error))
 }
 
 fn now_less(age: Duration) -> i64 {

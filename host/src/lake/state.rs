@@ -156,6 +156,25 @@ impl State {
         Ok(Some(state))
     }
 
+    /// The table that a checkpoint's actions and those of the versions after it make.
+    ///
+    /// # Errors
+    /// `Refused`, where they do not make a table that can be worked with.
+    pub(super) fn replay(
+        log: &Log,
+        checkpoint: Option<(i64, Vec<Action>)>,
+        versions: Vec<(i64, Vec<Action>)>,
+    ) -> Result<Self, LakeError> {
+        let mut draft = Draft::default();
+        let base = checkpoint.as_ref().map_or(-1, |(version, _)| *version);
+        let mut end = base;
+        for (version, actions) in checkpoint.into_iter().chain(versions) {
+            draft.take(&log.table, version, actions)?;
+            end = version;
+        }
+        draft.finish(&log.table, end, base)
+    }
+
     /// Moves the state on by the version after its own. Nothing is changed by an error.
     ///
     /// # Errors
@@ -334,7 +353,10 @@ impl Draft {
     }
 }
 
-async fn read_checkpoint(log: &Log, file: deltalake::Path) -> Result<Vec<Action>, LakeError> {
+pub(super) async fn read_checkpoint(
+    log: &Log,
+    file: deltalake::Path,
+) -> Result<Vec<Action>, LakeError> {
     let path = format!("{}/{file}", log.table);
     let failed = |error| LakeError::store("read", &path, error);
     let bytes = log

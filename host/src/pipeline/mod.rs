@@ -12,5 +12,6 @@ mod packing;
 pub mod tenant;
 pub mod worker;
 
+pub mod repair;
 pub mod start;
 pub mod verify;
