@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test bench check components setup
+.PHONY: help demo test chaos bench check components setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -15,6 +15,11 @@ demo: components ## sixty stores start selling, and tables fill before your eyes
 test: components ## every test
 	@.ci/setup tests
 	$(CARGO) test --workspace
+
+chaos: components ## hosts killed, frozen and moved, brokers restarted: SEED=1 ROUNDS=10 LENGTH=60 (seconds)
+	@.ci/setup tests
+	ASSAY_CHAOS_SEED=$(or $(SEED),1) ASSAY_CHAOS_ROUNDS=$(or $(ROUNDS),10) ASSAY_CHAOS_SECONDS=$(or $(LENGTH),60) \
+		$(CARGO) test --package assay-tests chaos
 
 bench: ## what it costs: CPU an event, events a second, memory, commits (release build)
 	@.ci/setup tests

@@ -85,6 +85,11 @@ impl Kafka {
             "share.coordinator.state.topic.min.isr=1".to_owned(),
             "group.initial.rebalance.delay.ms=0".to_owned(),
             "group.min.session.timeout.ms=1000".to_owned(),
+            // Of groups whose protocol is `consumer`, the broker says how soon a member is gone.
+            "group.consumer.min.session.timeout.ms=1000".to_owned(),
+            "group.consumer.session.timeout.ms=6000".to_owned(),
+            "group.consumer.min.heartbeat.interval.ms=500".to_owned(),
+            "group.consumer.heartbeat.interval.ms=1000".to_owned(),
         ];
         let file = folder.path().join("server.properties");
         fs::write(&file, properties.join("\n")).unwrap();

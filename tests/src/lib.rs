@@ -34,6 +34,9 @@ mod explode;
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
 
+/// Several hosts of one tenant, and everything that may happen to them.
+mod chaos;
+
 /// Logs that were damaged, healed for readers that are not ours.
 mod repair;
 

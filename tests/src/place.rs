@@ -42,12 +42,22 @@ impl Host {
         }
     }
 
-    /// Sends it SIGTERM and waits for its end. Answers with how it ended and all that it said.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    /// Sends it a signal, as `STOP`.
+    pub fn signal(&self, name: &str) {
         // The shell's own, since not every machine has a command of that name.
-        let kill = format!("kill {}", self.child.id());
+        let kill = format!("kill -{name} {}", self.child.id());
         let told = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(told.success());
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Sends it SIGTERM and waits for its end. Answers with how it ended and all that it said.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
         let ended = self.child.wait().unwrap();
         (ended, self.log())
     }
@@ -223,9 +233,20 @@ impl Place {
 
     /// Starts a host that runs until it is told to stop.
     pub fn host(&self, arguments: &[&str]) -> Host {
-        let log = self.path().join("host.log");
-        let said = std::fs::File::create(&log).unwrap();
+        self.host_of("host", self.command(arguments))
+    }
+
+    /// Starts a host of a machine of this name: Kafka's group knows it by that.
+    pub fn host_on(&self, machine: &str, arguments: &[&str]) -> Host {
         let mut command = self.command(arguments);
+        command.env("HOSTNAME", machine);
+        self.host_of(machine, command)
+    }
+
+    fn host_of(&self, name: &str, mut command: Command) -> Host {
+        let log = self.path().join(format!("{name}.log"));
+        let mut options = std::fs::File::options();
+        let said = options.create(true).append(true).open(&log).unwrap();
         command.stdout(said.try_clone().unwrap()).stderr(said);
         Host {
             child: command.spawn().unwrap(),

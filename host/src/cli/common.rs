@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -73,11 +74,13 @@ pub fn sandbox() -> anyhow::Result<Arc<Sandbox>> {
     Sandbox::new().context("start the WebAssembly sandbox")
 }
 
-/// Runs `work` on as many threads as there are cores.
+/// Runs `work` on as many threads as there are cores. What it left running is not waited for: a
+/// request to a broker that is away would hold the process.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Runtime::new()
-        .context("start the runtime")?
-        .block_on(work)
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    done
 }
 
 /// A topic as the generator's sink.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use tokio::sync::watch;
@@ -18,6 +19,10 @@ use crate::pipeline::start::start;
 use crate::pipeline::worker::Worker;
 use crate::plugin::Sandbox;
 use crate::source::{FileSource, KafkaOptions, KafkaSource};
+
+/// How long a host that is told to stop may take to commit what it took in. With what closing a
+/// source takes this stays below ten seconds, after which supervisors commonly kill.
+const FAREWELL: Duration = Duration::from_secs(8);
 
 /// Run pipelines: read their sources into bronze, silver and gold tables until stopped
 #[derive(clap::Args)]
@@ -57,6 +62,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         drop(shutdown);
         let mut signals: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stop_signal());
+        let mut farewell: Pin<Box<dyn Future<Output = ()>>> = Box::pin(std::future::pending());
         loop {
             tokio::select! {
                 ended = running.join_next_with_id() => {
@@ -75,10 +81,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                         }
                     }
                 }
+                () = &mut farewell => {
+                    tracing::warn!("not everything that was taken in could be committed in time; nothing is lost, the next start does it");
+                    running.abort_all();
+                    break;
+                }
                 () = &mut signals => {
                     tracing::info!("stopping: what was taken in is committed first");
                     stop.send_replace(true);
                     signals = Box::pin(std::future::pending());
+                    farewell = Box::pin(tokio::time::sleep(FAREWELL));
                 }
             }
         }

@@ -1,0 +1,257 @@
+//! A seed says what happens to whom, and when. `make chaos` runs it for long; `ASSAY_CHAOS_SEED`
+//! runs a seed again, `ASSAY_CHAOS_SECONDS` says for how long things happen.
+//!
+//! What the operating system and the network make of it is not in the seed's hands: the same seed
+//! brings the same faults in the same order at the same moments, not the same interleaving.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::kafka::Kafka;
+use crate::place::{Host, Place};
+
+const PARTITIONS: i32 = 8;
+const MACHINES: usize = 3;
+/// Events a second, while things happen.
+const RATE: u64 = 1_500;
+/// After which the group takes a member for gone.
+const SESSION: Duration = Duration::from_secs(3);
+/// Within which a host that is told to stop has to be gone.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How a group's members share partitions.
+const PROTOCOLS: [(&str, &str); 3] = [
+    ("eager", "\"partition.assignment.strategy\" = \"range\""),
+    (
+        "cooperative",
+        "\"partition.assignment.strategy\" = \"cooperative-sticky\"",
+    ),
+    ("KIP-848", "\"group.protocol\" = \"consumer\""),
+];
+
+/// A tenant's hosts, and what was done to them.
+struct Chaos {
+    place: Place,
+    kafka: Kafka,
+    pipeline: PathBuf,
+    random: ChaCha8Rng,
+    hosts: [Option<Host>; MACHINES],
+    done: BTreeMap<&'static str, u32>,
+}
+
+impl Chaos {
+    async fn new(seed: u64, protocol: &str) -> Self {
+        let place = Place::new();
+        let kafka = Kafka::start();
+        kafka.create_topic("sales", PARTITIONS).await;
+        let properties = match protocol.contains("group.protocol") {
+            true => protocol.to_owned(),
+            false => {
+                let session = SESSION.as_millis();
+                format!(
+                    "{protocol}\n\"session.timeout.ms\" = \"{session}\"\n\"heartbeat.interval.ms\" = \"500\""
+                )
+            }
+        };
+        let source = format!(
+            "\n[source.properties]\n{properties}\n\n[batch]\nrows = 400\nevery = \"150ms\"\n\n[event]"
+        );
+        let pipeline = place.pipeline(
+            "retail",
+            &[
+                ("localhost:9092", &kafka.brokers()),
+                ("\n[event]", &source),
+                ("every = \"5s\"", "every = \"500ms\""),
+            ],
+        );
+        Self {
+            place,
+            kafka,
+            pipeline,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            hosts: [const { None }; MACHINES],
+            done: BTreeMap::new(),
+        }
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        self.random.next_u32() % end
+    }
+
+    fn wait(&mut self, least: u64, most: u32) {
+        let more = u64::from(self.below(most));
+        std::thread::sleep(Duration::from_millis(least + more));
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.done.entry(what).or_default() += 1;
+    }
+
+    fn start(&mut self, machine: usize) {
+        let run = ["run", self.pipeline.to_str().unwrap()];
+        let host = self.place.host_on(&format!("machine-{machine}"), &run);
+        self.hosts[machine] = Some(host);
+    }
+
+    /// Has a host stop, and holds it to its time. One that has only just begun has no handler yet.
+    fn stop(&mut self, machine: usize, what: &'static str) {
+        let Some(host) = self.hosts[machine].take() else {
+            return;
+        };
+        let since = Instant::now();
+        let (ended, log) = host.stop();
+        let took = since.elapsed();
+        assert!(took < FAREWELL, "{what}: it took {took:?} to stop\n{log}");
+        let killed = ended.code().is_none();
+        assert!(ended.success() || killed, "{what}: {ended}\n{log}");
+        self.note(what);
+    }
+
+    /// Nobody may end by himself.
+    fn check_alive(&mut self) {
+        for host in self.hosts.iter_mut().flatten() {
+            let ended = host.ended();
+            assert!(ended.is_none(), "a host ended: {ended:?}\n{}", host.log());
+        }
+    }
+
+    /// One thing happens.
+    fn happen(&mut self) {
+        self.check_alive();
+        let machine = self.below(MACHINES as u32) as usize;
+        let what = self.below(10);
+        if self.hosts[machine].is_none() {
+            self.start(machine);
+            self.note("joins");
+            return;
+        }
+        match what {
+            0..=4 => {
+                self.hosts[machine] = None;
+                self.note("kill -9");
+                self.wait(0, 600);
+                self.start(machine);
+            }
+            5 | 6 => {
+                self.hosts[machine].as_ref().unwrap().signal("STOP");
+                std::thread::sleep(SESSION);
+                self.wait(500, 2_000);
+                self.hosts[machine].as_ref().unwrap().signal("CONT");
+                self.note("SIGSTOP past the session");
+            }
+            7 | 8 => self.stop(machine, "SIGTERM"),
+            _ => {
+                self.kafka.stop();
+                self.note("broker restarts");
+                self.wait(300, 1_500);
+                if self.below(2) == 0 {
+                    self.stop(machine, "SIGTERM without a broker");
+                }
+                self.kafka.resume();
+            }
+        }
+    }
+
+    /// Everything that was produced is where it belongs, and others read the same.
+    fn judge(&self) {
+        self.place.run_to_the_end(&self.pipeline);
+        for reader in ["polars", "duckdb"] {
+            let lake = self.place.lake();
+            let expected = [
+                "retail",
+                "sales/expected.json",
+                "--ids",
+                "sales/expected-ids.csv",
+            ];
+            let arguments = [
+                &[lake.to_str().unwrap()],
+                &expected[..],
+                &["--reader", reader],
+            ];
+            let said = self.place.reader("check_expected.py", &arguments.concat());
+            assert!(said.contains("OK"), "{said}");
+        }
+    }
+}
+
+/// Runs a seed. Answers with what was done how often.
+async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
+    let (name, protocol) = PROTOCOLS[(seed % 3) as usize];
+    let mut chaos = Chaos::new(seed, protocol).await;
+    let count = RATE * length.as_secs();
+    say(&format!(
+        "chaos: seed {seed}, {name}, {count} events over {length:?}"
+    ));
+    let (count, rate, seed) = (count.to_string(), RATE.to_string(), seed.to_string());
+    let brokers = chaos.kafka.brokers();
+    let mut producer = chaos.place.start(&[
+        "generate",
+        "sales",
+        "--ids",
+        "--count",
+        &count,
+        "--rate",
+        &rate,
+        "--seed",
+        &seed,
+        "--stores",
+        "20",
+        "--conflicts",
+        "0.002",
+        "--returns",
+        "0.02",
+        "--kafka",
+        &brokers,
+        "--topic",
+        "sales",
+    ]);
+    (0..MACHINES).for_each(|machine| chaos.start(machine));
+    let since = Instant::now();
+    while since.elapsed() < length {
+        chaos.wait(300, 2_000);
+        chaos.happen();
+    }
+    assert!(
+        producer.wait().unwrap().success(),
+        "seed {seed}: not all was produced"
+    );
+    chaos.check_alive();
+    (0..MACHINES).for_each(|machine| chaos.stop(machine, "SIGTERM"));
+    chaos.judge();
+    say(&format!(
+        "chaos: seed {seed}, {name}: {:?}; 0 lost, 0 doubled, gold exact",
+        chaos.done
+    ));
+    chaos.done
+}
+
+/// Past the test's own output, which is shown for failures only.
+fn say(text: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{text}").unwrap();
+}
+
+fn told(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_are_killed_frozen_and_moved_lose_and_double_nothing() {
+    let seed = told("ASSAY_CHAOS_SEED").unwrap_or(1);
+    let length = Duration::from_secs(told("ASSAY_CHAOS_SECONDS").unwrap_or(15));
+    let rounds = told("ASSAY_CHAOS_ROUNDS").unwrap_or(1);
+    let mut all: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in seed..seed + rounds {
+        for (what, count) in run(seed, length).await {
+            *all.entry(what).or_default() += count;
+        }
+    }
+    say(&format!(
+        "chaos: {rounds} seeds from {seed}: {all:?}; 0 lost, 0 doubled, gold exact"
+    ));
+}
