@@ -14,6 +14,7 @@ demo: components ## sixty stores start selling, and tables fill before your eyes
 
 test: components ## every test
 	@.ci/setup tests
+	$(CARGO) build --package assay --features faults --bin assay-faults
 	$(CARGO) test --workspace
 
 chaos: components ## hosts killed, frozen and moved, brokers restarted: SEED=1 ROUNDS=10 LENGTH=60 (seconds)

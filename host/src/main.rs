@@ -1,9 +1,6 @@
 //! The `assay` command.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// Batches are large and come by the second. By its defaults the C library maps their buffers anew
 /// each time and keeps an arena a thread: three times the memory, and a fifth of the time spent in
@@ -29,19 +26,5 @@ fn keep_buffers() {
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     keep_buffers();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,assay=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    match assay::cli::run(assay::cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("assay: {}", assay::cli::told(&error));
-            ExitCode::FAILURE
-        }
-    }
+    assay::cli::main()
 }

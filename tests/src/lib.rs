@@ -37,6 +37,9 @@ mod full_disk;
 /// Several hosts of one tenant, and everything that may happen to them.
 mod chaos;
 
+/// A real process over a lake that fails: what is lost, refused, torn or cut short by its death.
+mod faults;
+
 /// Logs that were damaged, healed for readers that are not ours.
 mod repair;
 

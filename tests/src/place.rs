@@ -222,6 +222,27 @@ impl Place {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// Runs `assay` to its end over a lake under faults, as `seed=7,lost=0.2`.
+    pub fn assay_under(&self, faults: &str, arguments: &[&str]) -> Said {
+        let faulty = assay().with_file_name("assay-faults");
+        assert!(
+            faulty.is_file(),
+            "{}: say `make test`, which builds it",
+            faulty.display()
+        );
+        let calm = self.command(arguments);
+        let environment = calm.get_envs();
+        let environment = environment.filter_map(|(name, value)| Some((name, value?)));
+        let mut command = Command::new(faulty);
+        command
+            .args(calm.get_args())
+            .current_dir(self.path())
+            .envs(environment)
+            .env("ASSAY_FAULTS", faults)
+            .stdin(Stdio::null());
+        command.output().unwrap().into()
+    }
+
     /// Starts `assay` and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments)

@@ -12,6 +12,9 @@ mod source;
 mod table;
 mod verify;
 
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Assay streams retail sales from Kafka into bronze, silver and gold Delta Lake tables. What is
@@ -36,6 +39,25 @@ enum Verb {
     Rules(rules::Args),
     Table(table::Args),
     Plugin(plugin::Args),
+}
+
+/// The whole command: reads the command line, logs to the standard error, does what it says.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ASSAY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,assay=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("assay: {}", told(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// An error with its causes, each said once.

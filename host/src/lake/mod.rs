@@ -28,6 +28,8 @@ mod repair;
 mod state;
 mod stats;
 mod store;
+#[cfg(any(test, feature = "faults"))]
+mod storm;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -77,7 +77,7 @@ impl Lake {
         }
         let url = deltalake::ensure_table_uri(uri).map_err(|error| bad(error.to_string()))?;
         if url.scheme() == "file" && options.fsync {
-            return Self::on(disk, uri);
+            return Self::on(disk, uri)?.under_faults(uri);
         }
         let factories = object_store_factories();
         let factory = factories
@@ -87,7 +87,30 @@ impl Lake {
         let (root, _) = factory
             .parse_url_opts(&url, &StorageConfig::default())
             .map_err(|error| bad(error.to_string()))?;
-        Self::over(root, uri)
+        Self::over(root, uri)?.under_faults(uri)
+    }
+
+    /// In builds that have them, the faults that the environment asks for.
+    #[cfg(feature = "faults")]
+    fn under_faults(self, uri: &str) -> Result<Self, LakeError> {
+        let Ok(faults) = std::env::var("ASSAY_FAULTS") else {
+            return Ok(self);
+        };
+        let faults = faults.parse().map_err(|reason| LakeError::Location {
+            uri: uri.to_owned(),
+            reason,
+        })?;
+        tracing::warn!(?faults, "the lake is under made-up faults");
+        let disk = self.disk.clone();
+        let storm = super::storm::Storm::over(self.root, faults);
+        let lake = Self::over(Arc::new(storm), uri)?;
+        Ok(Self { disk, ..lake })
+    }
+
+    #[cfg(not(feature = "faults"))]
+    #[expect(clippy::unnecessary_wraps, reason = "builds with faults can fail here")]
+    fn under_faults(self, _: &str) -> Result<Self, LakeError> {
+        Ok(self)
     }
 
     /// A lake on a local disk that is forced.

@@ -7,6 +7,7 @@ mod disk;
 mod faults;
 mod files;
 mod foreign;
+mod storm;
 mod upkeep;
 
 use std::collections::BTreeMap;

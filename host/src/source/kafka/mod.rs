@@ -58,7 +58,8 @@ pub struct KafkaOptions {
     /// The consumer group. Its members share the partitions.
     pub group: String,
     /// The name of this member (`group.instance.id`), by which it gets its partitions back at once
-    /// after a restart. No two living members may have the same.
+    /// after a restart. No two living members may have the same. Groups of the protocol `consumer`
+    /// (KIP-848) do without.
     pub instance: String,
     /// Any of librdkafka's properties. An own `group.instance.id` wins over `instance`.
     pub properties: BTreeMap<String, String>,

@@ -128,10 +128,13 @@ pub fn member(options: &KafkaOptions) -> Result<ClientConfig, SourceError> {
         config.set(name, value);
     }
     config.set("group.id", &options.group);
-    if !options.properties.contains_key("group.instance.id") {
+    let protocol = options.properties.get("group.protocol").map(String::as_str);
+    // A group of the protocol `consumer` turns a member of a known name away until the session of
+    // the one before it has ended, for good as librdkafka takes it: after a kill the host would
+    // start in vain. There, members without a name leave at once and come back at once.
+    if protocol != Some("consumer") && !options.properties.contains_key("group.instance.id") {
         config.set("group.instance.id", &options.instance);
     }
-    let protocol = options.properties.get("group.protocol").map(String::as_str);
     let strategy = options
         .properties
         .contains_key("partition.assignment.strategy");
@@ -265,5 +268,8 @@ mod tests {
         assert_eq!(config.get("group.instance.id"), Some("till-7"));
         let config = member(&options("group.protocol", "consumer")).unwrap();
         assert_eq!(config.get("partition.assignment.strategy"), None);
+        assert_eq!(config.get("group.instance.id"), None);
+        let config = member(&options("client.id", "till")).unwrap();
+        assert_eq!(config.get("group.instance.id"), Some("one"));
     }
 }
