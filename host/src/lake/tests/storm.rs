@@ -16,7 +16,7 @@ const FAULTS: Faults = Faults {
     stall: 0.01,
     stall_ms: 2,
     torn: 0.01,
-    io: 0.005,
+    io: 0.0005,
     full: 0.001,
     upkeep: 1.0,
     die: 0,
