@@ -148,6 +148,9 @@ impl Encoder {
         let table = self.target.table.clone();
         let none = RecordBatch::new_empty(self.schema.clone());
         let writer = self.writer(&none)?;
+        // Its groups are copied into the file: once, if there is room.
+        let size = writer.in_progress_size();
+        writer.inner_mut().reserve(size);
         let finished = writer.finish();
         finished.map_err(|error| LakeError::data("encode", &table, error))?;
         let bytes = std::mem::take(writer.inner_mut());
