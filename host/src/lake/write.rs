@@ -176,11 +176,17 @@ impl FileWriter {
         let keys = converter.convert_columns(&keys).map_err(failed)?;
         let mut parts: Vec<Vec<u32>> = Vec::new();
         let mut known = HashMap::with_hasher(foldhash::fast::RandomState::default());
+        let mut last = None;
         for (row, key) in (0..count).zip(keys.iter()) {
-            let part = *known.entry(key).or_insert_with(|| {
-                parts.push(Vec::new());
-                parts.len() - 1
-            });
+            // Rows mostly come in runs of one partition.
+            let part = match last {
+                Some((same, part)) if same == key => part,
+                _ => *known.entry(key).or_insert_with(|| {
+                    parts.push(Vec::new());
+                    parts.len() - 1
+                }),
+            };
+            last = Some((key, part));
             if let Some(part) = parts.get_mut(part) {
                 part.push(row);
             }
