@@ -28,6 +28,13 @@ mod bad_input;
 /// Rules and dimensions that change: between bronze and silver, and while the host runs.
 mod rules_change;
 
+/// Rules that are staged, promoted and rolled back under a running host: the switch is exact, and
+/// what fails is loud and changes nothing.
+mod rules_swap;
+
+/// What the README tells to type is typed.
+mod readme;
+
 /// Messages that carry many lines: each line ends in one place, and the cents add up.
 mod explode;
 

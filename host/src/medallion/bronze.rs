@@ -45,7 +45,8 @@ fn fixed_fields() -> Vec<Field> {
     fields
 }
 
-fn declared(rules: &Rules) -> Vec<Field> {
+/// The columns that a rule set's declared fields make.
+pub fn declared(rules: &Rules) -> Vec<Field> {
     let fields = rules.definition.fields.iter();
     fields
         .map(|field| Field::new(&field.name, field.field_type.arrow(), true))

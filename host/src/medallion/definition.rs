@@ -97,6 +97,18 @@ impl Definition {
         }
     }
 
+    /// Whether the rules are the same, whatever rows the dimensions have.
+    pub fn has_rules_of(&self, other: &Self) -> bool {
+        let without_rows = |definition: &Self| {
+            let mut definition = definition.clone();
+            for dimension in definition.dimensions.values_mut() {
+                dimension.rows = None;
+            }
+            definition
+        };
+        without_rows(self) == without_rows(other)
+    }
+
     /// Every blob that the definition names.
     pub fn blobs(&self) -> impl Iterator<Item = Digest> {
         let steps = [&self.cleanse, &self.validate, &self.enrich];

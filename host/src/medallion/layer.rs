@@ -66,6 +66,20 @@ pub enum LayerError {
     },
 }
 
+impl LayerError {
+    /// What of a table's columns or partitions a rule set does not fit, in words; `None` for what is
+    /// no fault of the rule set.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Clash { .. } | Self::Refused { .. } => Some(self.to_string()),
+            Self::Lake(LakeError::ColumnType { .. } | LakeError::PartitionColumns { .. }) => {
+                Some(self.to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// How long files that were packed or replaced are kept: an hour is enough for a reader that began
 /// before. Not longer, since each commit leaves some behind, and every checkpoint names them all.
 pub fn retention() -> BTreeMap<String, String> {

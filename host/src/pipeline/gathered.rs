@@ -156,8 +156,13 @@ impl Gathered {
         bytes >= MOST_BYTES || self.due().is_some_and(|due| due <= Instant::now())
     }
 
-    /// Takes what was gathered into the table.
-    pub async fn commit(&mut self, registry: &mut Registry) -> Result<(), TenantError> {
+    /// Takes what was gathered into the table. `judging` is the rule set of now, for where nothing
+    /// was gathered that says another.
+    pub async fn commit(
+        &mut self,
+        registry: &mut Registry,
+        judging: RuleSetNumber,
+    ) -> Result<(), TenantError> {
         if self.ranges.is_empty() {
             self.since = None;
             return Ok(());
@@ -175,10 +180,7 @@ impl Gathered {
             .collect();
         let rules = match self.latest.clone() {
             Some(rules) => rules,
-            None => {
-                let active = registry.active().ok_or(TenantError::NoRuleSet)?;
-                registry.rules(active).await?
-            }
+            None => registry.rules(judging).await?,
         };
         match rules.gold.iter().find(|rule| rule.table == self.gold.name) {
             Some(rule) => {

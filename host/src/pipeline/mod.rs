@@ -6,12 +6,14 @@ pub mod plan;
 pub mod coordinate;
 
 mod batch;
+mod fit;
 mod gathered;
 pub mod meter;
 mod packing;
 pub mod tenant;
 pub mod worker;
 
+pub mod change;
 pub mod repair;
 pub mod start;
 pub mod verify;

@@ -41,6 +41,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a rule set is, to be changed; its blobs are in the lake.
+    pub fn unchanged(definition: &Definition) -> Self {
+        Self {
+            definition: definition.clone(),
+            blobs: BTreeMap::new(),
+        }
+    }
+
     /// What the TOML says. Dimensions keep the rows that `active` has for them; one that was never
     /// loaded takes its `file`, where the TOML names one.
     ///

@@ -1,23 +1,19 @@
-//! What happens before a tenant's loop runs: the TOML becomes the active rule set, and dimensions
-//! become tables that analysts can read.
+//! What happens before a tenant's loop runs: the TOML becomes the active rule set, if it is another
+//! than at the last start, and the tables are opened.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
-
+use super::change::{ChangeError, Changes, now, user};
 use super::config::Config;
 use super::meter::Meter;
 use super::plan::{Plan, PlanError, dimension_rows};
 use super::tenant::{TenantError, TenantLayers};
-use crate::lake::{Commit, Lake, TableSpec};
-use crate::medallion::definition::Definition;
-use crate::medallion::layer::{LayerError, Put, commit_of, evolved, put};
+use crate::lake::Lake;
 use crate::medallion::parquet_blob;
-use crate::names::{RuleSetNumber, Tenant};
+use crate::names::RuleSetNumber;
 use crate::plugin::Sandbox;
-use crate::ruleset::{Registry, RuleSetError, Who};
+use crate::ruleset::{Cause, RuleSet, RuleSetError, State, Who};
 
 /// Why a tenant could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +24,9 @@ pub enum StartError {
     #[error(transparent)]
     RuleSet(#[from] RuleSetError),
     #[error(transparent)]
-    Tenant(#[from] TenantError),
+    Change(#[from] ChangeError),
     #[error(transparent)]
-    Layer(#[from] LayerError),
+    Tenant(#[from] TenantError),
     #[error("{pipeline} has no dimension {name}; it has {known}")]
     NoDimension {
         pipeline: String,
@@ -39,7 +35,8 @@ pub enum StartError {
     },
 }
 
-/// Makes what the TOML says the active rule set, where it differs, and opens the tables.
+/// Makes what the TOML says the active rule set, where it differs from what it said at the last
+/// start, and opens the tables.
 ///
 /// # Errors
 /// A TOML, component or dimension that does not fit, or a lake that can't be used.
@@ -49,12 +46,61 @@ pub async fn start(
     sandbox: Arc<Sandbox>,
     meter: Arc<Meter>,
 ) -> Result<TenantLayers, StartError> {
-    let mut registry = Registry::open(lake, &config.tenant, sandbox).await?;
-    let plan = Plan::of(config, active(&registry))?;
-    let why = format!("{} as it was at start", config.path.display());
-    let number = activate(lake, config, &mut registry, &plan, &why).await?;
-    tracing::info!(ruleset = number.0, "rule set is active");
-    Ok(TenantLayers::open(lake, config, registry, meter).await?)
+    let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
+    while !take_toml_up(&mut changes, config).await? {}
+    if let Some(number) = changes.registry.active() {
+        tracing::info!(ruleset = number.0, "rule set is active");
+    }
+    Ok(TenantLayers::open(lake, config, changes.registry, meter).await?)
+}
+
+/// A start must not undo what was promoted or rolled back meanwhile, nor promote what only waits
+/// for it: the TOML counts where it says something that it did not say at the last start.
+/// False: another changed the rules meanwhile; look again.
+async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, StartError> {
+    let path = config.path.display();
+    let who = Who {
+        by: user(),
+        why: format!("{path} as it was at start"),
+    };
+    let registry = &mut changes.registry;
+    let plan = Plan::of(config, registry.active_definition())?;
+    let is_like =
+        |other: Option<&_>| other.is_some_and(|other| plan.definition.has_rules_of(other));
+    let as_before = is_like(registry.toml());
+    let as_active = is_like(registry.active_definition());
+    if let Some(active) = registry.active() {
+        if registry.active_definition() == Some(&plan.definition) {
+            if !as_before {
+                registry.note_toml(active, &who, now()).await?;
+            }
+            return Ok(true);
+        }
+        if as_before && !as_active {
+            tracing::warn!(
+                ruleset = active.0,
+                "{path} says what it said at the last start, but rule set {active} was activated since and goes on judging; to have the TOML judge: assay rules stage {0}, then assay rules promote {0}",
+                config.tenant
+            );
+            return Ok(true);
+        }
+        let waits =
+            |set: &&RuleSet| registry.state(set) == State::Staged && is_like(Some(&set.definition));
+        let staged = registry.sets().rev().find(waits).map(|set| set.number);
+        if let Some(number) = staged
+            && !as_active
+        {
+            registry.note_toml(number, &who, now()).await?;
+            tracing::warn!(
+                ruleset = active.0,
+                "{path} is staged as rule set {number} and not promoted; rule set {active} goes on judging until: assay rules promote {} {number}",
+                config.tenant
+            );
+            return Ok(true);
+        }
+    }
+    let number = changes.activate(&plan, Cause::Toml, &who).await?;
+    Ok(number.is_some())
 }
 
 /// Loads a dimension from a file and activates the rule set that has it. A running host takes it
@@ -69,131 +115,41 @@ pub async fn load_dimension(
     file: &Path,
     sandbox: Arc<Sandbox>,
 ) -> Result<(RuleSetNumber, usize), StartError> {
-    let mut registry = Registry::open(lake, &config.tenant, sandbox).await?;
-    let mut plan = Plan::of(config, active(&registry))?;
-    // Rules are the business of those who change rules: a dimension's load changes nothing else.
-    if let Some(held) = active(&registry)
-        && held.dimensions.contains_key(name)
-    {
-        plan.definition = held.clone();
-    }
-    let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
-        let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();
-        return Err(StartError::NoDimension {
-            pipeline: config.path.display().to_string(),
-            name: name.to_owned(),
-            known: known.join(", "),
-        });
-    };
-    let (digest, bytes) = dimension_rows(dimension, name, file)?;
-    dimension.rows = Some(digest);
-    for wanted in plan.definition.blobs() {
-        if !plan.blobs.contains_key(&wanted) && wanted != digest {
-            plan.blobs.insert(wanted, registry.blob(wanted).await?);
-        }
-    }
-    let rows = parquet_blob::read(&bytes)
-        .map(|rows| rows.num_rows())
-        .unwrap_or_default();
-    plan.blobs.insert(digest, bytes);
-    let why = format!("dimension {name} loaded from {}", file.display());
-    let number = activate(lake, config, &mut registry, &plan, &why).await?;
-    Ok((number, rows))
-}
-
-fn active(registry: &Registry) -> Option<&Definition> {
-    registry
-        .active()
-        .and_then(|number| registry.definition(number))
-}
-
-async fn activate(
-    lake: &Lake,
-    config: &Config,
-    registry: &mut Registry,
-    plan: &Plan,
-    why: &str,
-) -> Result<RuleSetNumber, StartError> {
-    let tenant = &config.tenant;
-    let before = active(registry).cloned();
-    if before.as_ref() == Some(&plan.definition)
-        && let Some(number) = registry.active()
-    {
-        return Ok(number);
-    }
-    let mut blobs = plan.blobs.clone();
-    for wanted in plan.definition.blobs() {
-        if let std::collections::btree_map::Entry::Vacant(e) = blobs.entry(wanted) {
-            e.insert(registry.blob(wanted).await?);
-        }
-    }
-    registry.check(&plan.definition, &blobs)?;
-    for bytes in plan.blobs.values() {
-        registry.put_blob(bytes.clone()).await?;
-    }
+    let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
     let who = Who {
         by: user(),
-        why: why.to_owned(),
+        why: format!("dimension {name} loaded from {}", file.display()),
     };
-    let at = chrono::Utc::now().timestamp_micros();
-    let number = registry.activate(&plan.definition, &who, at).await?;
-    for (name, dimension) in &plan.definition.dimensions {
-        let held = before
-            .as_ref()
-            .and_then(|before| before.dimensions.get(name));
-        let changed = held.and_then(|held| held.rows) != dimension.rows;
-        let bytes = dimension
-            .rows
-            .and_then(|digest| blobs.get(&digest))
-            .filter(|_| changed);
-        if let Some(bytes) = bytes {
-            let rows = parquet_blob::read(bytes).map_err(|source| PlanError::Blob {
-                name: name.clone(),
-                source,
-            })?;
-            publish(lake, tenant, name, &rows).await?;
-        }
-    }
-    Ok(number)
-}
-
-/// Who runs this, for the history.
-pub fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
-    name.unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// Replaces the rows of a dimension's table. Readers use it; rules read the blob.
-async fn publish(
-    lake: &Lake,
-    tenant: &Tenant,
-    name: &str,
-    rows: &RecordBatch,
-) -> Result<(), LayerError> {
-    let spec = TableSpec {
-        schema: rows.schema(),
-        partition_by: Vec::new(),
-        description: format!("Dimension {name} as it was loaded last"),
-        properties: BTreeMap::new(),
-    };
-    let mut table = lake
-        .create_table(&format!("{tenant}/dimension/{name}"), &spec)
-        .await?;
     loop {
-        table.refresh().await?;
-        let schema = evolved(&table, &rows.schema())?;
-        let held = schema.as_ref().unwrap_or(table.schema()).clone();
-        let commit = Commit {
-            adds: table.writer().with_schema(held).write(rows).await?,
-            removes: table.files().cloned().collect(),
-            schema,
-            watched: vec![BTreeMap::new()],
-            ..commit_of("WRITE")
+        let active = changes.registry.active_definition();
+        // Rules are the business of those who change rules: a dimension's load changes nothing
+        // else, unless there are none yet that know the dimension.
+        let held = active.filter(|active| active.dimensions.contains_key(name));
+        let (mut plan, cause) = match held {
+            Some(held) => (Plan::unchanged(held), Cause::Dimension),
+            None => (Plan::of(config, active)?, Cause::Toml),
         };
-        if let Put::Done = put(&mut table, &commit).await? {
-            return Ok(());
+        let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
+            let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();
+            return Err(StartError::NoDimension {
+                pipeline: config.path.display().to_string(),
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        };
+        let (digest, bytes) = dimension_rows(dimension, name, file)?;
+        dimension.rows = Some(digest);
+        let rows = parquet_blob::read(&bytes)
+            .map(|rows| rows.num_rows())
+            .unwrap_or_default();
+        plan.blobs.insert(digest, bytes);
+        if let Some(number) = changes.registry.active()
+            && changes.registry.definition(number) == Some(&plan.definition)
+        {
+            return Ok((number, rows));
+        }
+        if let Some(number) = changes.activate(&plan, cause, &who).await? {
+            return Ok((number, rows));
         }
     }
 }

@@ -8,8 +8,10 @@ use arrow::array::{Array, Int64Array};
 use tokio::task::block_in_place;
 
 use super::batch::{Batch, Prepared, decode};
+use super::change::user;
 use super::config::Config;
 use super::coordinate::{Layer, Layers, Problem, Setback};
+use super::fit;
 use super::gathered::Gathered;
 use super::meter::Meter;
 use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
@@ -40,6 +42,17 @@ pub enum TenantError {
     RuleSet(#[from] RuleSetError),
     #[error("no rule set is active; run the tenant's pipeline once, or load a dimension")]
     NoRuleSet,
+}
+
+impl TenantError {
+    /// What is wrong with a rule set itself; `None` where it is the lake that does not answer.
+    fn fault(&self) -> Option<String> {
+        match self {
+            Self::RuleSet(RuleSetError::Rules { source, .. }) => Some(source.to_string()),
+            Self::Layer(error) => error.fault(),
+            _ => None,
+        }
+    }
 }
 
 impl Problem for TenantError {
@@ -74,6 +87,10 @@ pub struct TenantLayers {
     tenant: Tenant,
     config: Config,
     registry: Registry,
+    /// The rule set that new batches are pinned to.
+    judging: RuleSetNumber,
+    /// The rule set that the last batch was pinned to by this process.
+    pinned: Option<RuleSetNumber>,
     bronze: Bronze,
     quarantine: Quarantine,
     silver: Silver,
@@ -107,6 +124,8 @@ impl TenantLayers {
             tenant: tenant.clone(),
             config: config.clone(),
             registry,
+            judging: active,
+            pinned: None,
             meter,
             packed: [
                 (Layer::Bronze, Packing::Dense),
@@ -201,6 +220,80 @@ impl TenantLayers {
         Ok(())
     }
 
+    /// Takes up what was changed in the rule sets since the last look. A set that was activated and
+    /// does not fit gives way, on every host, to the one before it.
+    ///
+    /// # Errors
+    /// A lake that does not answer.
+    pub async fn follow_rules(&mut self) -> Result<Arc<Rules>, TenantError> {
+        self.registry.refresh().await?;
+        self.registry.warm().await;
+        loop {
+            let active = self.registry.active().ok_or(TenantError::NoRuleSet)?;
+            if active == self.judging {
+                return self.rules(active).await;
+            }
+            let error = match self.fitting(active).await {
+                Ok(rules) => {
+                    tracing::info!(
+                        ruleset = active.0,
+                        before = self.judging.0,
+                        "rule set takes over with the next batch"
+                    );
+                    self.judging = active;
+                    return Ok(rules);
+                }
+                Err(error) => error,
+            };
+            let Some(reason) = error.fault() else {
+                return Err(error);
+            };
+            tracing::error!(
+                ruleset = active.0,
+                "rule set {active} can't be taken up, and the one before it goes on judging: {reason}; mend it, then stage and promote it again"
+            );
+            self.meter
+                .trouble(&format!("rule set {active} failed: {reason}"));
+            let at = chrono::Utc::now().timestamp_micros();
+            let by = format!("host of {}", user());
+            self.registry.fall_back(active, &reason, &by, at).await?;
+        }
+    }
+
+    /// A rule set that the tables can hold the rows of.
+    async fn fitting(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
+        let rules = self.registry.rules(number).await?;
+        fit::fits_bronze(&self.bronze.table, &rules)?;
+        fit::fits_silver(&self.silver.table, &rules)?;
+        for rule in &rules.gold {
+            let gold = self.gold.iter();
+            let mut gold = gold.filter(|gathered| gathered.gold.name == rule.table);
+            if let Some(gathered) = gold.next() {
+                fit::fits_gold(&gathered.gold.table, &rules, rule)?;
+            }
+        }
+        self.open_gold(&rules).await?;
+        Ok(rules)
+    }
+
+    /// Says once from which offsets on a rule set judges.
+    fn note_cut_over(&mut self, cut: &Cut, number: RuleSetNumber) {
+        if self
+            .pinned
+            .replace(number)
+            .is_some_and(|before| before != number)
+        {
+            for range in &cut.ranges {
+                tracing::info!(
+                    ruleset = number.0,
+                    "rule set judges {} from offset {} on",
+                    range.partition,
+                    range.from
+                );
+            }
+        }
+    }
+
     async fn rules(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
         let rules = self.registry.rules(number).await?;
         self.open_gold(&rules).await?;
@@ -210,10 +303,7 @@ impl TenantLayers {
     /// A batch of what a source delivered. Where it can be told yet which rule set will judge it,
     /// that begins at once.
     pub async fn batch(&mut self, cut: Cut) -> Batch {
-        let Some(active) = self.registry.active() else {
-            return Batch::new(cut, None);
-        };
-        match self.rules(active).await {
+        match self.rules(self.judging).await {
             Ok(rules) => {
                 let extra = self.bronze.extra_columns(&rules);
                 Batch::ahead(cut, rules, extra)
@@ -309,11 +399,10 @@ impl Layers for TenantLayers {
     type Error = TenantError;
 
     async fn refresh(&mut self) -> Result<(), TenantError> {
-        self.registry.refresh().await?;
         for table in self.tables() {
             table.refresh().await.map_err(LayerError::from)?;
         }
-        Ok(())
+        self.follow_rules().await.map(|_| ())
     }
 
     fn progress(&self, layer: Layer, partition: &Partition) -> Option<Offset> {
@@ -330,13 +419,12 @@ impl Layers for TenantLayers {
     }
 
     async fn take_in(&mut self, batch: &mut Batch) -> Result<Option<Judged>, TenantError> {
-        self.registry.refresh().await?;
-        let number = self.registry.active().ok_or(TenantError::NoRuleSet)?;
-        let rules = self.rules(number).await?;
+        let rules = self.follow_rules().await?;
         batch.rules = Some(rules.clone());
         batch.fresh = true;
         let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
+        self.note_cut_over(&batch.cut, rules.number);
         match judged {
             Ok(judged) => Ok(Some(Judged {
                 judged,
@@ -361,9 +449,7 @@ impl Layers for TenantLayers {
             .bronze
             .read_back(partition, from, to.min(boundary), ROWS_READ_BACK)
             .await?;
-        let pinned = pinned
-            .or(self.registry.active())
-            .ok_or(TenantError::NoRuleSet)?;
+        let pinned = pinned.unwrap_or(self.judging);
         let (number, _) = self.registry.judging(partition, from, pinned);
         let rules = Some(self.rules(number).await?);
         Ok((Batch::new(cut, rules), end))
@@ -461,7 +547,7 @@ impl Layers for TenantLayers {
                 gathered
                     .gather_back(partition, at, to, &mut self.registry, &rows)
                     .await?;
-                gathered.commit(&mut self.registry).await?;
+                gathered.commit(&mut self.registry, self.judging).await?;
                 at = to;
             }
         }
@@ -471,7 +557,7 @@ impl Layers for TenantLayers {
     async fn gold(&mut self, all: bool) -> Result<(), TenantError> {
         for gathered in &mut self.gold {
             if all || gathered.is_due() {
-                gathered.commit(&mut self.registry).await?;
+                gathered.commit(&mut self.registry, self.judging).await?;
                 self.meter.gold(&gathered.gold.name);
             }
         }

@@ -202,6 +202,11 @@ impl Component {
         &self.0.imports
     }
 
+    /// Whether anybody else holds it, configured or not.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     pub(super) fn compiled(&self) -> &Compiled {
         &self.0
     }

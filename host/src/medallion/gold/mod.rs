@@ -227,7 +227,7 @@ impl Gold {
 }
 
 /// A gold table's columns: keys, measures, then the state that is no measure.
-fn schema(rules: &Rules, rule: &GoldRule) -> SchemaRef {
+pub fn schema(rules: &Rules, rule: &GoldRule) -> SchemaRef {
     let known = |name: &str| {
         let field = rules.silver.field_with_name(name);
         field.map_or(DataType::Utf8, |field| field.data_type().clone())

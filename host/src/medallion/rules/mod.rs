@@ -5,7 +5,7 @@
 mod alone;
 mod bind;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
@@ -84,6 +84,9 @@ pub struct GoldRule {
     pub description: GroupDescription,
 }
 
+/// Components and dimensions that are kept though no rule set in memory uses them.
+const MOST_KEPT: usize = 64;
+
 /// The zone-aware columns that the host makes from the event's time.
 pub const SALE_DATE: &str = "sale_date";
 pub const SALE_HOUR: &str = "sale_hour";
@@ -102,7 +105,40 @@ impl Workshop {
         }
     }
 
-    /// Makes a definition ready. `blobs` holds the bytes of every blob that it names.
+    /// The blobs of a definition that making it ready needs the bytes of.
+    pub fn wants(&self, definition: &Definition) -> BTreeSet<Digest> {
+        let steps = [
+            ("cleanse", &definition.cleanse),
+            ("validate", &definition.validate),
+            ("enrich", &definition.enrich),
+        ];
+        let rows = steps.into_iter().flat_map(|(step, uses)| {
+            let uses = uses.iter();
+            uses.map(move |used| (used.component, step))
+        });
+        let gold = definition.gold.iter();
+        let gold = gold.map(|gold| (gold.rule.component, "gold"));
+        let components = rows.chain(gold);
+        let components = components.filter(|key| !self.components.contains_key(key));
+        let dimensions = definition.dimensions.iter();
+        let dimensions = dimensions.filter_map(|(name, used)| Some((used.rows?, name.clone())));
+        let dimensions = dimensions.filter(|key| !self.dimensions.contains_key(key));
+        components
+            .map(|(digest, _)| digest)
+            .chain(dimensions.map(|(digest, _)| digest))
+            .collect()
+    }
+
+    /// Lets go of what no rule set uses, once there is much of it.
+    pub fn tidy(&mut self) {
+        if self.components.len() + self.dimensions.len() > MOST_KEPT {
+            self.components.retain(|_, component| component.is_shared());
+            self.dimensions
+                .retain(|_, dimension| Arc::strong_count(dimension) > 1);
+        }
+    }
+
+    /// Makes a definition ready. `blobs` holds the bytes of every blob that it [`wants`](Self::wants).
     ///
     /// # Errors
     /// The first thing that does not fit, in the words of who wrote it.

@@ -31,6 +31,10 @@ const TRIES_BEFORE_THE_END: u32 = 5;
 /// How long a run that is to end waits for a source that does not answer.
 const PATIENCE_BEFORE_THE_END: Duration = Duration::from_secs(60);
 
+/// How often the rule sets are looked at where no batch does it: what is staged is then compiled
+/// before its promotion, and an idle tenant says what is wrong with it too.
+const LOOK_AT_RULES: Duration = Duration::from_secs(1);
+
 /// A batch that is cut and not yet in bronze.
 struct Cutting {
     batch: Batch,
@@ -60,6 +64,8 @@ pub struct Worker<S: Source> {
     /// Since when the source has not answered.
     silent_since: Option<Instant>,
     packing: Packing,
+    /// When the rule sets are looked at next.
+    rules_due: Instant,
 }
 
 /// What the loop does next.
@@ -99,6 +105,7 @@ impl<S: Source> Worker<S> {
             tries: 0,
             silent_since: None,
             packing: Packing::default(),
+            rules_due: Instant::now() + LOOK_AT_RULES,
         }
     }
 
@@ -126,6 +133,9 @@ impl<S: Source> Worker<S> {
             if self.pending.is_full(&self.limits) || due.is_some_and(|due| due <= now) {
                 self.cut().await?;
             }
+            if self.rules_due <= now {
+                self.follow_rules().await?;
+            }
             self.gold(false).await?;
             self.keep_house();
             // Asked here too, since a source that always has something comes first below.
@@ -134,7 +144,8 @@ impl<S: Source> Worker<S> {
             }
             let gold_due = self.coordinator.layers.gold_due();
             let rested = self.packing.rested();
-            let wake = [self.pending.due(&self.limits), gold_due, rested]
+            let rules_due = Some(self.rules_due);
+            let wake = [self.pending.due(&self.limits), gold_due, rested, rules_due]
                 .into_iter()
                 .flatten()
                 .min();
@@ -157,6 +168,23 @@ impl<S: Source> Worker<S> {
             let Some(event) = event else { return Ok(()) };
             if let Next::End = self.handle(event).await? {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Takes up what was changed in the rule sets.
+    async fn follow_rules(&mut self) -> Result<(), WorkerError> {
+        let followed = self.coordinator.layers.follow_rules().await;
+        self.rules_due = Instant::now() + LOOK_AT_RULES;
+        match followed {
+            Ok(_) => Ok(()),
+            Err(error) if error.setback() == Setback::Stop => Err(WorkerError::Tenant {
+                tenant: self.tenant.clone(),
+                source: Box::new(error),
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "the rule sets can't be looked at; the next batch does it again");
+                Ok(())
             }
         }
     }

@@ -1,0 +1,93 @@
+//! Staging, and what a change of rules came to, as lines or as JSON.
+
+use serde_json::json;
+
+use super::super::common::{LakeArgs, PipelineArgs, sandbox};
+use crate::names::{RuleSetNumber, Tenant};
+use crate::pipeline::change::{Activated, Changes, Staged, user};
+use crate::ruleset::{Difference, Who};
+
+pub async fn stage(
+    tenant: &Tenant,
+    why: Option<String>,
+    pipeline: &PipelineArgs,
+    lake: &LakeArgs,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let config = pipeline.of(tenant)?;
+    let lake = lake.of(&config)?;
+    let mut changes = Changes::open(&lake, tenant, sandbox()?).await?;
+    let who = Who {
+        by: user(),
+        why: why.unwrap_or_else(|| format!("staged from {}", config.path.display())),
+    };
+    let Staged {
+        number,
+        active,
+        differences,
+        already,
+    } = changes.stage(&config, &who).await?;
+    if as_json {
+        println!(
+            "{}",
+            json!({ "tenant": tenant, "number": number, "state": "staged", "active": active,
+                    "already": already, "differences": differences })
+        );
+        return Ok(());
+    }
+    let already = if already { " already" } else { "" };
+    println!("{tenant}: rule set {number} is staged{already}; nothing judges by it yet");
+    lines(&differences);
+    println!("have it judge: assay rules promote {tenant} {number} --why \"…\"");
+    Ok(())
+}
+
+pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyhow::Result<()> {
+    let Activated {
+        number,
+        of,
+        before,
+        differences,
+    } = activated;
+    if as_json {
+        println!(
+            "{}",
+            json!({ "tenant": tenant, "number": number, "state": "active", "of": of,
+                    "before": before, "differences": differences })
+        );
+        return Ok(());
+    }
+    let before = before.map_or(String::new(), |before| format!("; before it, {before} did"));
+    println!("{tenant}: rule set {number} judges from the next batch on: it is {of}{before}");
+    lines(differences);
+    Ok(())
+}
+
+pub fn differences(
+    from: RuleSetNumber,
+    to: RuleSetNumber,
+    found: &[Difference],
+    as_json: bool,
+) -> anyhow::Result<()> {
+    if as_json {
+        println!(
+            "{}",
+            json!({ "from": from, "to": to, "differences": found })
+        );
+        return Ok(());
+    }
+    match found {
+        [] => println!("rule sets {from} and {to} are the same"),
+        found => {
+            println!("rule set {from} -> {to}:");
+            lines(found);
+        }
+    }
+    Ok(())
+}
+
+fn lines(differences: &[Difference]) {
+    for Difference { part, change } in differences {
+        println!("  {part}: {change}");
+    }
+}

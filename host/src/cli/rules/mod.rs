@@ -1,0 +1,271 @@
+//! `assay rules`: which rule sets there were, which judges, and how another takes over.
+
+mod change;
+mod show;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+
+use super::common::{LakeArgs, PipelineArgs, block_on, sandbox};
+use crate::lake::Lake;
+use crate::medallion::layer;
+use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
+use crate::pipeline::change::{Changes, user};
+use crate::ruleset::{Registry, Repin, Who};
+
+/// Change a tenant's rules while its hosts run: stage what a TOML says, have it judge, go back; and
+/// see which rules judged since when
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Check what a pipeline's TOML says and keep it as a staged rule set. Nothing judges by it
+    /// before it is promoted; running hosts compile it meanwhile
+    Stage {
+        tenant: Tenant,
+        /// Why, for the history
+        #[arg(long)]
+        why: Option<String>,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a staged rule set judge from the next batch on, on every running host. Dimensions keep
+    /// the rows that were loaded since it was staged
+    Promote {
+        tenant: Tenant,
+        /// The number that staging gave it
+        number: i64,
+        /// Why, for the history
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have an earlier rule set judge again, from the next batch on: a new activation with a higher
+    /// number. What is in the tables stays as it was judged
+    Rollback {
+        tenant: Tenant,
+        /// The rule set to go back to; without it, the one that judged before the active one
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<i64>,
+        /// Leave dimensions with the rows of now, instead of those that the set had
+        #[arg(long)]
+        keep_dimensions: bool,
+        /// Why, for the history
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show who changed which rules when, and why
+    History {
+        tenant: Tenant,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what differs between two rule sets: fields, components, params, gold tables, rows of
+    /// dimensions
+    Diff {
+        tenant: Tenant,
+        /// The rule set that is compared with the active one, or with the second
+        one: i64,
+        /// The second rule set
+        other: Option<i64>,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the active rule set (or another) is made of
+    Show {
+        tenant: Tenant,
+        /// The rule set's number; the active one without it
+        number: Option<i64>,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have another rule set judge messages that are in bronze and that quarantine does not cover
+    /// yet. Use it after a `fail` verdict or a broken component stopped the tenant
+    RePin {
+        tenant: Tenant,
+        topic: String,
+        partition: i32,
+        /// The first offset that the other rule set judges
+        #[arg(long)]
+        from: Offset,
+        /// The first offset that it does not judge any more
+        #[arg(long)]
+        to: Offset,
+        /// The rule set's number
+        #[arg(long)]
+        number: i64,
+        /// Why, for the history
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
+}
+
+/// # Errors
+/// A tenant, rule set or partition that there is not, rules that do not fit, or a lake that can't
+/// be used.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    block_on(async {
+        match args.verb {
+            Verb::Stage {
+                tenant,
+                why,
+                pipeline,
+                lake,
+                json,
+            } => change::stage(&tenant, why, &pipeline, &lake, json).await,
+            Verb::Promote {
+                tenant,
+                number,
+                why,
+                lake,
+                json,
+            } => {
+                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let number = RuleSetNumber(number);
+                let activated = changes.promote(number, &Who { by: user(), why }).await?;
+                change::activated(&tenant, &activated, json)
+            }
+            Verb::Rollback {
+                tenant,
+                to,
+                keep_dimensions,
+                why,
+                lake,
+                json,
+            } => {
+                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let (to, who) = (to.map(RuleSetNumber), Who { by: user(), why });
+                let activated = changes.rollback(to, keep_dimensions, &who).await?;
+                change::activated(&tenant, &activated, json)
+            }
+            Verb::History { tenant, lake, json } => {
+                let changes = existing(&lake.named()?, &tenant).await?;
+                show::history(&changes.registry, json)
+            }
+            Verb::Diff {
+                tenant,
+                one,
+                other,
+                lake,
+                json,
+            } => {
+                let changes = existing(&lake.named()?, &tenant).await?;
+                let active = changes.registry.active();
+                let (from, to) = match other {
+                    Some(other) => (RuleSetNumber(one), RuleSetNumber(other)),
+                    None => (active.context("no rule set is active")?, RuleSetNumber(one)),
+                };
+                let definition = |number| changes.registry.set(number).map(|set| &set.definition);
+                let found = changes
+                    .compare(definition(from)?, definition(to)?, &BTreeMap::new())
+                    .await;
+                change::differences(from, to, &found, json)
+            }
+            Verb::Show {
+                tenant,
+                number,
+                lake,
+                json,
+            } => {
+                let changes = existing(&lake.named()?, &tenant).await?;
+                show::set(&changes.registry, number.map(RuleSetNumber), json)
+            }
+            Verb::RePin {
+                tenant,
+                topic,
+                partition,
+                from,
+                to,
+                number,
+                why,
+                lake,
+            } => {
+                let lake = lake.named()?;
+                let partition = find(&lake, &tenant, &topic, partition, from).await?;
+                let mut registry = Registry::open(&lake, &tenant, sandbox()?).await?;
+                let repin = Repin {
+                    partition,
+                    from,
+                    to,
+                    number: RuleSetNumber(number),
+                };
+                let who = Who { by: user(), why };
+                let at = crate::pipeline::change::now();
+                registry.repin(&repin, &who, at).await?;
+                println!(
+                    "{tenant}: {} offsets {from} to {to} are judged by rule set {number}",
+                    repin.partition
+                );
+                Ok(())
+            }
+        }
+    })
+}
+
+/// The rule sets of a tenant that has some.
+async fn existing(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Changes> {
+    let table = lake.open_table(&format!("{tenant}/rulesets")).await?;
+    if table.is_none() {
+        bail!("tenant {tenant} has no rule sets in this lake; name the lake with --lake");
+    }
+    Ok(Changes::open(lake, tenant, sandbox()?).await?)
+}
+
+/// The partition that bronze knows under this topic and number, if quarantine has not covered it.
+async fn find(
+    lake: &Lake,
+    tenant: &Tenant,
+    topic: &str,
+    number: i32,
+    from: Offset,
+) -> anyhow::Result<Partition> {
+    let bronze = lake.open_table(&format!("{tenant}/bronze")).await?;
+    let bronze =
+        bronze.with_context(|| format!("tenant {tenant} has no bronze table in this lake"))?;
+    let known = bronze.transactions().keys();
+    let partition = known
+        .filter_map(|app_id| Partition::of_app_id(tenant, app_id))
+        .find(|known| &*known.topic == topic && known.number == number)
+        .with_context(|| format!("bronze has nothing of {topic}/{number}"))?;
+    if let Some(quarantine) = lake.open_table(&format!("{tenant}/quarantine")).await? {
+        let covered = layer::progress(&quarantine, tenant, &partition, "");
+        if covered.is_some_and(|covered| from < covered) {
+            bail!(
+                "{partition} is judged up to offset {}: only messages from there on can be re-pinned",
+                covered.unwrap_or_default()
+            );
+        }
+    }
+    Ok(partition)
+}

@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::Schema;
+
+use super::entry::schema;
+use super::{Cause, Registry, State, Who};
+use crate::lake::{Lake, TableSpec};
+use crate::medallion::definition::Definition;
+use crate::medallion::layer::commit_of;
+use crate::names::{RuleSetNumber, Tenant};
+use crate::plugin::Sandbox;
+
+fn definition(zone: &str) -> Definition {
+    Definition {
+        fields: Vec::new(),
+        explode: None,
+        max_columns: None,
+        key: vec!["transaction_id".to_owned()],
+        time: "timestamp".to_owned(),
+        zone: zone.to_owned(),
+        zone_from: None,
+        cleanse: Vec::new(),
+        validate: Vec::new(),
+        enrich: Vec::new(),
+        gold: Vec::new(),
+        dimensions: BTreeMap::new(),
+    }
+}
+
+fn tenant() -> Tenant {
+    "north".parse().unwrap()
+}
+
+fn who() -> Who {
+    Who {
+        by: "ann".to_owned(),
+        why: "a test".to_owned(),
+    }
+}
+
+async fn open(lake: &Lake) -> Registry {
+    let sandbox = Sandbox::new().unwrap();
+    Registry::open(lake, &tenant(), sandbox).await.unwrap()
+}
+
+fn number(number: i64) -> RuleSetNumber {
+    RuleSetNumber(number)
+}
+
+/// A table as versions wrote it that knew of activations and re-pins alone.
+async fn older_table(lake: &Lake) {
+    let fields = schema()
+        .fields()
+        .iter()
+        .take(12)
+        .cloned()
+        .collect::<Vec<_>>();
+    let older = Arc::new(Schema::new(fields));
+    let spec = TableSpec {
+        schema: older.clone(),
+        partition_by: Vec::new(),
+        description: String::new(),
+        properties: BTreeMap::new(),
+    };
+    let path = format!("{}/rulesets", tenant());
+    let mut table = lake.create_table(&path, &spec).await.unwrap();
+    let columns = older.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "number" => Arc::new(Int64Array::from(vec![1])),
+            "kind" => Arc::new(StringArray::from(vec!["activate"])),
+            "at" => Arc::new(TimestampMicrosecondArray::from(vec![7]).with_timezone("UTC")),
+            "by" | "why" => Arc::new(StringArray::from(vec!["bob"])),
+            "definition" => {
+                let text = serde_json::to_string(&definition("UTC")).unwrap();
+                Arc::new(StringArray::from(vec![text]))
+            }
+            "partition" => Arc::new(Int32Array::from(vec![None])),
+            "topic" | "source" => Arc::new(StringArray::from(vec![None::<&str>])),
+            _ => Arc::new(Int64Array::from(vec![None])),
+        }
+    });
+    let rows = RecordBatch::try_new(older.clone(), columns.collect()).unwrap();
+    let mut commit = commit_of("WRITE");
+    commit.adds = table.writer().write(&rows).await.unwrap();
+    table.commit(&commit).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_of_an_older_version_goes_on_as_the_control_plane() {
+    let lake = Lake::open("memory:///").unwrap();
+    older_table(&lake).await;
+    let mut registry = open(&lake).await;
+    assert_eq!(registry.active(), Some(number(1)));
+    // What it activated came from a TOML, so a start with the same one has nothing to do.
+    assert_eq!(registry.toml(), Some(&definition("UTC")));
+
+    // One who follows the table meanwhile keeps up with its new columns.
+    let mut other = open(&lake).await;
+    let staged = registry.stage(&definition("CET"), &who(), 8).await.unwrap();
+    assert_eq!(staged, number(2));
+    let cause = Cause::Promotion { of: staged };
+    other
+        .activate(&definition("CET"), cause, &who(), 9)
+        .await
+        .unwrap();
+    let read = open(&lake).await;
+    assert_eq!(read.active(), Some(number(3)));
+    let state = |of: i64| read.state(read.set(number(of)).unwrap());
+    assert_eq!(
+        [1, 2, 3].map(state),
+        [State::Retired, State::Active, State::Active]
+    );
+    assert_eq!(read.before_active(), Some(number(1)));
+}
+
+#[tokio::test]
+async fn of_two_activations_at_once_one_looks_again() {
+    let lake = Lake::open("memory:///").unwrap();
+    let (mut one, mut other) = (open(&lake).await, open(&lake).await);
+    let first = one
+        .activate(&definition("UTC"), Cause::Toml, &who(), 1)
+        .await;
+    assert_eq!(first.unwrap(), Some(number(1)));
+    let second = other
+        .activate(&definition("CET"), Cause::Toml, &who(), 2)
+        .await;
+    assert_eq!(second.unwrap(), None);
+    assert_eq!(other.active(), Some(number(1)));
+    let again = other
+        .activate(&definition("CET"), Cause::Toml, &who(), 3)
+        .await;
+    assert_eq!(again.unwrap(), Some(number(2)));
+}
+
+#[tokio::test]
+async fn where_hosts_fall_back_at_once_one_does_and_no_number_is_used_again() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut one = open(&lake).await;
+    one.activate(&definition("UTC"), Cause::Toml, &who(), 1)
+        .await
+        .unwrap();
+    one.activate(&definition("CET"), Cause::Toml, &who(), 2)
+        .await
+        .unwrap();
+    let mut other = open(&lake).await;
+    one.fall_back(number(2), "it is gone", "host", 3)
+        .await
+        .unwrap();
+    other
+        .fall_back(number(2), "gone too", "host", 4)
+        .await
+        .unwrap();
+    for registry in [&one, &other] {
+        assert_eq!(registry.active(), Some(number(3)));
+        assert_eq!(registry.active_definition(), Some(&definition("UTC")));
+        let failed = registry.set(number(2)).unwrap();
+        assert_eq!(failed.failed.as_deref(), Some("it is gone"));
+        assert_eq!(registry.history().len(), 3);
+    }
+    // A set that was the first has none before it.
+    let mut first = open(&Lake::open("memory:///").unwrap()).await;
+    first
+        .activate(&definition("UTC"), Cause::Toml, &who(), 1)
+        .await
+        .unwrap();
+    assert!(first.fall_back(number(1), "-", "host", 2).await.is_err());
+}
