@@ -426,3 +426,55 @@ fn a_promotion_keeps_what_was_loaded_since_and_a_rollback_has_the_rows_of_its_se
     rules(&place, &back);
     assert_eq!(rows(), tea);
 }
+
+#[test]
+fn under_watch_an_edit_or_a_rebuilt_component_judges_at_once_and_a_broken_edit_changes_nothing() {
+    let place = Place::new();
+    let (events, pipeline) = retail(&place, 0..10);
+    let plugins = repository().join("plugins/validate-sales/validate-sales.wasm");
+    let ours = place.path().join("rules/validate-sales.wasm");
+    std::fs::create_dir_all(ours.parent().unwrap()).unwrap();
+    std::fs::copy(&plugins, &ours).unwrap();
+    let replace = [(plugins.to_str().unwrap(), ours.to_str().unwrap())];
+    let pipeline = version(&place, &pipeline, "watched", &replace);
+    let text = std::fs::read_to_string(&pipeline).unwrap();
+    let mut host = place.host(&["run", pipeline.to_str().unwrap(), "--watch"]);
+    host.until("the first sales are taken in", |_| taken(&place) == 10);
+    let sets = || number(&rules(&place, &["show", "retail"]));
+    let first = sets();
+
+    std::fs::write(&pipeline, text.replace(LOOSE, STRICT)).unwrap();
+    host.until("the edit judges", |host| {
+        host.log().contains("param max_quantity 10000 -> 5")
+    });
+    let edited = sets();
+    place.append(&events, &sales(10..20));
+    host.until("more is taken in", |_| taken(&place) == 20);
+
+    std::fs::write(&pipeline, text.replace(LOOSE, "most_quantity = 5")).unwrap();
+    host.until("it says what is wrong", |host| {
+        let log = host.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("ERROR") && line.contains("most_quantity"))
+    });
+    assert_eq!(sets(), edited);
+    std::fs::write(&pipeline, &text).unwrap();
+    host.until("the edit is taken back", |host| {
+        host.log().contains("param max_quantity 5 -> 10000")
+    });
+    let back = sets();
+    std::fs::copy(other_component(&place), &ours).unwrap();
+    host.until("the component judges", |host| {
+        host.log().contains("validate validate-sales: component")
+    });
+    let rebuilt = sets();
+    place.append(&events, &sales(20..30));
+    host.until("all is taken in", |_| taken(&place) == 30);
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+    let limits = BTreeMap::from([(first, 10), (edited, 5), (back, 10), (rebuilt, 10)]);
+    let cuts = cut_overs(&judged(&place, &limits));
+    let judging: Vec<i64> = cuts.iter().map(|(_, set)| *set).collect();
+    assert_eq!(judging, [first, edited, rebuilt]);
+    books_balance(&place);
+}

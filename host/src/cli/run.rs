@@ -16,6 +16,7 @@ use crate::lake::Lake;
 use crate::pipeline::config::{Config, SourceConfig};
 use crate::pipeline::meter::Meter;
 use crate::pipeline::start::start;
+use crate::pipeline::watch::Watch;
 use crate::pipeline::worker::Worker;
 use crate::plugin::Sandbox;
 use crate::source::{FileSource, KafkaOptions, KafkaSource};
@@ -33,6 +34,10 @@ pub struct Args {
     /// End when what was there at the start is in gold
     #[arg(long)]
     until_caught_up: bool,
+    /// Have an edited TOML or a rebuilt component judge at once: it is staged and promoted as it is
+    /// saved. For a developer's machine
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     lake: LakeArgs,
 }
@@ -54,8 +59,24 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let span = tracing::info_span!("run", %tenant);
             let (sandbox, shutdown) = (sandbox.clone(), shutdown.clone());
             let until_caught_up = args.until_caught_up;
+            let watch = args.watch.then(|| Watch::new(&config));
             let work = async move {
-                run_tenant(config, lake?, sandbox, meter, until_caught_up, shutdown).await
+                let (lake, watched_by) = (lake?, sandbox.clone());
+                let host = run_tenant(
+                    config,
+                    lake.clone(),
+                    sandbox,
+                    meter,
+                    until_caught_up,
+                    shutdown,
+                );
+                match watch {
+                    None => host.await,
+                    Some(watch) => tokio::select! {
+                        ended = host => ended,
+                        never = watch.follow(lake, watched_by) => match never {},
+                    },
+                }
             };
             let task = running.spawn(work.instrument(span));
             tenants.insert(task.id(), tenant);

@@ -84,7 +84,7 @@ pub struct Config {
 }
 
 /// `[lake]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LakeConfig {
     /// `uri`: the folder or URL of the tables, where the command line names none.
@@ -102,7 +102,7 @@ impl Default for LakeConfig {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceConfig {
     /// `kind = "kafka"`.
@@ -236,7 +236,7 @@ pub struct DimensionConfig {
 }
 
 /// A batch is cut at whichever comes first.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchConfig {
     /// `rows`: how many messages.
@@ -262,7 +262,7 @@ impl Default for BatchConfig {
 }
 
 /// The index of the keys that are in silver.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DedupConfig {
     /// `bytes`: of memory, about.
@@ -424,6 +424,28 @@ impl Config {
     /// A path that the TOML names, as seen from here.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The components that the TOML names, as it names them.
+    pub fn components(&self) -> impl Iterator<Item = &Path> {
+        let steps = [&self.cleanse, &self.validate, &self.enrich];
+        let steps = steps.into_iter().flatten().map(|used| &used.component);
+        let gold = self.gold.iter().map(|gold| &gold.component);
+        steps.chain(gold).map(|path| path.get_ref().as_path())
+    }
+
+    /// Whether all is the same that is no part of a rule set and counts from a host's start on.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let every = |config: &Self| -> BTreeMap<String, Duration> {
+            let gold = config.gold.iter();
+            gold.map(|gold| (gold.name.get_ref().clone(), gold.every))
+                .collect()
+        };
+        self.lake == other.lake
+            && self.source == other.source
+            && self.batch == other.batch
+            && self.dedup == other.dedup
+            && every(self) == every(other)
     }
 
     pub fn fields(&self) -> impl Iterator<Item = (&str, FieldType)> {

@@ -17,3 +17,4 @@ pub mod change;
 pub mod repair;
 pub mod start;
 pub mod verify;
+pub mod watch;
