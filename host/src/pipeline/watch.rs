@@ -60,6 +60,7 @@ impl Watch {
             if now == self.seen || std::mem::replace(&mut before, now.clone()) != now {
                 continue;
             }
+            // What changes from here on is seen the next time.
             self.seen = now;
             if let Err(error) = self.take_up(&lake, sandbox.clone()).await {
                 tracing::error!(
@@ -84,8 +85,10 @@ impl Watch {
                 config.path.display()
             );
         }
-        // Its components may be others.
+        // Its components may be others. The TOML counts as it was before it was read.
+        let toml = self.seen.remove(&config.path);
         self.seen = looks(&config);
+        self.seen.insert(config.path.clone(), toml.flatten());
         self.config = config;
         let mut changes = Changes::open(lake, &self.config.tenant, sandbox).await?;
         let who = Who {
