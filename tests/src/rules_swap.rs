@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::kafka;
 use crate::place::{Host, Place, repository};
 
 /// Sales of one piece, two pieces … ten pieces, and over again.
@@ -212,6 +213,61 @@ fn under_load_every_row_is_judged_by_one_set_and_the_switch_and_the_way_back_are
     }
     assert_eq!(state(&place, promoted).0, "retired");
     assert_eq!(state(&place, back).0, "active");
+    books_balance(&place);
+}
+
+#[tokio::test]
+async fn on_kafka_each_partition_switches_once_while_messages_stream_in() {
+    let place = Place::new();
+    let broker = kafka::shared();
+    broker.create_topic("rules-swap", 4).await;
+    let pipeline = place.pipeline(
+        "retail",
+        &[
+            ("localhost:9092", &broker.brokers()),
+            (
+                "topics = [\"sales\"]",
+                "topics = [\"rules-swap\"]\ngroup = \"rules-swap\"",
+            ),
+            (
+                "\n[event]",
+                "\n[batch]\nrows = 500\nevery = \"50ms\"\n\n[event]",
+            ),
+            ("every = \"5s\"", "every = \"300ms\""),
+        ],
+    );
+    let strict = version(&place, &pipeline, "strict", &[(LOOSE, STRICT)]);
+    let mut host = run(&place, &pipeline);
+    let brokers = broker.brokers();
+    let generate = |count: &str, seed: &str| {
+        let sales = ["generate", "sales", "--count", count, "--seed", seed];
+        let to = ["--kafka", &brokers, "--topic", "rules-swap"];
+        place.assay(&[&sales[..], &to].concat()).well();
+    };
+    generate("2000", "1");
+    host.until("the first sales are taken in", |_| taken(&place) == 2_000);
+    let staged = number(&stage(&place, &strict));
+    generate("20000", "2");
+    let promoted = promote(&place, staged);
+    // Whatever was left of them when the promotion came, these come behind it.
+    generate("2000", "3");
+    host.until("all is taken in", |_| taken(&place) == 24_000);
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+
+    let mut partitions: BTreeMap<i64, BTreeMap<i64, i64>> = BTreeMap::new();
+    for row in place.rows("retail/bronze") {
+        let [partition, offset, set] =
+            ["_partition", "_offset", "_ruleset"].map(|name| row[name].as_i64().unwrap());
+        let twice = partitions.entry(partition).or_default().insert(offset, set);
+        assert!(twice.is_none(), "twice: {row}");
+    }
+    assert_eq!(partitions.len(), 4);
+    for by_offset in partitions.values() {
+        let cuts = cut_overs(by_offset);
+        let sets: Vec<i64> = cuts.iter().map(|(_, set)| *set).collect();
+        assert_eq!(sets, [1, promoted]);
+    }
     books_balance(&place);
 }
 

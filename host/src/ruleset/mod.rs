@@ -6,6 +6,8 @@
 
 mod diff;
 mod entry;
+mod history;
+mod ready;
 mod registry;
 mod store;
 #[cfg(test)]
@@ -13,5 +15,6 @@ mod tests;
 
 pub use diff::{Difference, diff};
 pub use entry::{Cause, Repin, Who};
-pub use registry::{Change, Registry, RuleSet, State};
+pub use history::{Change, RuleSet, State};
+pub use registry::Registry;
 pub use store::RuleSetError;

@@ -1,13 +1,13 @@
 //! A tenant's rule sets, made ready as they are needed.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::entry::{Cause, Entry as Row, Repin, Stored, Who};
+use super::entry::{Cause, Entry, Repin, Stored, Who};
+use super::history::{Change, RuleSet, State, told};
 use super::store::{RuleSetError, Store};
 use crate::lake::Lake;
 use crate::medallion::definition::Definition;
@@ -15,75 +15,22 @@ use crate::medallion::rules::{Rules, RulesError, Workshop};
 use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
 use crate::plugin::Sandbox;
 
-/// Rule sets that are kept ready: the one that judges, those of rows that are still being caught up
-/// or summed, and the one to go back to.
-const MOST_READY: usize = 8;
-
-/// Where a rule set stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It waits for its promotion.
-    Staged,
-    /// It judges what comes now.
-    Active,
-    /// It judged once.
-    Retired,
-    /// It could not be taken up.
-    Failed,
-}
-
-impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Staged => "staged",
-            Self::Active => "active",
-            Self::Retired => "retired",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A set that was staged or activated.
-#[derive(Clone, Debug)]
-pub struct RuleSet {
-    pub number: RuleSetNumber,
-    pub definition: Definition,
-    /// What activated it; `None` for one that was staged, whose activations have their own numbers.
-    pub cause: Option<Cause>,
-    /// Of one that was staged: the set that was active then.
-    pub base: Option<RuleSetNumber>,
-    /// Of one that was staged: its last activation.
-    pub promoted: Option<RuleSetNumber>,
-    /// Why it could not be taken up.
-    pub failed: Option<String>,
-}
-
-/// One line of the history.
-#[derive(Clone, Debug)]
-pub struct Change {
-    pub number: RuleSetNumber,
-    /// Microseconds since 1970.
-    pub at: i64,
-    pub who: Who,
-    pub what: String,
-}
-
 /// Follows the `rulesets` table of one tenant.
 pub struct Registry {
-    store: Store,
-    sets: BTreeMap<RuleSetNumber, RuleSet>,
-    active: Option<RuleSetNumber>,
+    pub(super) store: Store,
+    pub(super) sets: BTreeMap<RuleSetNumber, RuleSet>,
+    pub(super) active: Option<RuleSetNumber>,
     /// The set that the TOML of a host's last start said.
     toml: Option<RuleSetNumber>,
     repins: Vec<Repin>,
     history: Vec<Change>,
-    ready: BTreeMap<RuleSetNumber, Arc<Rules>>,
-    workshop: Arc<Mutex<Workshop>>,
+    pub(super) ready: BTreeMap<RuleSetNumber, Arc<Rules>>,
+    pub(super) workshop: Arc<Mutex<Workshop>>,
     /// A staged set whose components are being compiled, so that its promotion need not wait.
-    warming: Option<(RuleSetNumber, JoinHandle<Result<Rules, RulesError>>)>,
+    pub(super) warming: Option<(RuleSetNumber, JoinHandle<Result<Rules, RulesError>>)>,
     /// Staged sets up to this one were warmed; the last of them is held, and its components with it.
-    warmed: RuleSetNumber,
-    warm: Option<Rules>,
+    pub(super) warmed: RuleSetNumber,
+    pub(super) warm: Option<Rules>,
 }
 
 impl Registry {
@@ -196,7 +143,7 @@ impl Registry {
         who: &Who,
         at: i64,
     ) -> Result<RuleSetNumber, RuleSetError> {
-        let entry = Row::Stage {
+        let entry = Entry::Stage {
             definition: Box::new(definition.clone()),
             base: self.active,
         };
@@ -215,14 +162,14 @@ impl Registry {
         who: &Who,
         at: i64,
     ) -> Result<Option<RuleSetNumber>, RuleSetError> {
-        let entry = Row::Activate {
+        let entry = Entry::Activate {
             definition: Box::new(definition.clone()),
             cause,
         };
         let overtaken = |others: &[Stored]| {
             others
                 .iter()
-                .any(|other| matches!(other.entry, Row::Activate { .. }))
+                .any(|other| matches!(other.entry, Entry::Activate { .. }))
         };
         let (stored, number) = self.store.add(at, who, &entry, overtaken).await?;
         self.take_up(stored);
@@ -268,7 +215,7 @@ impl Registry {
         who: &Who,
         at: i64,
     ) -> Result<(), RuleSetError> {
-        let entry = Row::Fail { number };
+        let entry = Entry::Fail { number };
         self.add(who, at, &entry).await.map(|_| ())
     }
 
@@ -282,7 +229,7 @@ impl Registry {
         who: &Who,
         at: i64,
     ) -> Result<(), RuleSetError> {
-        self.add(who, at, &Row::Toml { of }).await.map(|_| ())
+        self.add(who, at, &Entry::Toml { of }).await.map(|_| ())
     }
 
     /// Has another rule set judge rows that are not in quarantine's progress yet.
@@ -291,7 +238,7 @@ impl Registry {
     /// A rule set that there is not, or a lake that can't be written.
     pub async fn repin(&mut self, repin: &Repin, who: &Who, at: i64) -> Result<(), RuleSetError> {
         self.set(repin.number)?;
-        self.add(who, at, &Row::Repin(repin.clone()))
+        self.add(who, at, &Entry::Repin(repin.clone()))
             .await
             .map(|_| ())
     }
@@ -300,7 +247,7 @@ impl Registry {
         &mut self,
         who: &Who,
         at: i64,
-        entry: &Row,
+        entry: &Entry,
     ) -> Result<RuleSetNumber, RuleSetError> {
         let (stored, number) = self.store.add(at, who, entry, |_| false).await?;
         self.take_up(stored);
@@ -330,128 +277,6 @@ impl Registry {
             .rev()
             .find(|repin| (repin.from..repin.to).contains(&offset));
         (latest.map_or(pinned, |repin| repin.number), boundary)
-    }
-
-    /// A rule set, made ready.
-    ///
-    /// # Errors
-    /// A number that there is not, a blob that is gone, or a definition that does not fit.
-    pub async fn rules(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, RuleSetError> {
-        if let Some(rules) = self.ready.get(&number) {
-            return Ok(rules.clone());
-        }
-        let Some(definition) = self.definition(number).cloned() else {
-            return Err(RuleSetError::Unknown {
-                number: number.0,
-                table: self.store.table().to_owned(),
-            });
-        };
-        let rules = self
-            .prepare(number, definition, BTreeMap::new())
-            .await?
-            .await
-            .map_err(|_| RuleSetError::Interrupted)?
-            .map_err(|source| RuleSetError::Rules { number, source })?;
-        for note in &rules.notes {
-            tracing::warn!(ruleset = number.0, "{note}");
-        }
-        let rules = Arc::new(rules);
-        self.ready.insert(number, rules.clone());
-        self.make_room(number);
-        Ok(rules)
-    }
-
-    /// Lets go of the oldest sets that nobody else holds.
-    fn make_room(&mut self, newest: RuleSetNumber) {
-        while self.ready.len() > MOST_READY {
-            let idle = self.ready.iter().find(|(number, rules)| {
-                **number != newest && Some(**number) != self.active && Arc::strong_count(rules) == 1
-            });
-            let Some(number) = idle.map(|(number, _)| *number) else {
-                return;
-            };
-            self.ready.remove(&number);
-        }
-    }
-
-    /// Begins to make a definition ready, on a thread of its own. Blobs that are neither known to
-    /// the workshop nor in `blobs` are fetched.
-    async fn prepare(
-        &self,
-        number: RuleSetNumber,
-        definition: Definition,
-        mut blobs: BTreeMap<Digest, Bytes>,
-    ) -> Result<JoinHandle<Result<Rules, RulesError>>, RuleSetError> {
-        let wanted = {
-            let mut workshop = lock(&self.workshop);
-            // What a set that is being warmed counts on must not go meanwhile.
-            if self.warming.is_none() {
-                workshop.tidy();
-            }
-            workshop.wants(&definition)
-        };
-        for digest in wanted {
-            if let Entry::Vacant(absent) = blobs.entry(digest) {
-                absent.insert(self.blob(number, digest).await?);
-            }
-        }
-        let workshop = self.workshop.clone();
-        Ok(tokio::task::spawn_blocking(move || {
-            lock(&workshop).prepare(number, &definition, &blobs)
-        }))
-    }
-
-    /// Compiles the components of staged sets ahead, beside whatever else goes on: their promotion
-    /// then finds them ready. What is wrong with one is said in the log, and again if it is
-    /// promoted all the same.
-    pub async fn warm(&mut self) {
-        if let Some((number, task)) = self.warming.take() {
-            if !task.is_finished() {
-                self.warming = Some((number, task));
-                return;
-            }
-            match task.await {
-                Ok(Ok(rules)) => {
-                    tracing::info!(staged = number.0, "staged rule set is ready");
-                    self.warm = Some(rules);
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(staged = number.0, %error, "staged rule set does not fit")
-                }
-                Err(_) => {}
-            }
-        }
-        let after = self.warmed.max(self.active.unwrap_or(RuleSetNumber(0)));
-        let mut staged = self.sets.values().filter(|set| set.number > after);
-        let Some(set) = staged.find(|set| self.state(set) == State::Staged) else {
-            return;
-        };
-        let (number, definition) = (set.number, set.definition.clone());
-        match self.prepare(number, definition, BTreeMap::new()).await {
-            Ok(task) => self.warming = Some((number, task)),
-            Err(error) => {
-                tracing::warn!(staged = number.0, %error, "staged rule set can't be made ready yet")
-            }
-        }
-        self.warmed = number;
-    }
-
-    /// Tries whether a definition can be made ready, with blobs that need not be stored.
-    ///
-    /// # Errors
-    /// What does not fit.
-    pub async fn check(
-        &self,
-        number: RuleSetNumber,
-        definition: &Definition,
-        blobs: &BTreeMap<Digest, Bytes>,
-    ) -> Result<Rules, RuleSetError> {
-        let task = self
-            .prepare(number, definition.clone(), blobs.clone())
-            .await?;
-        task.await
-            .map_err(|_| RuleSetError::Interrupted)?
-            .map_err(|source| RuleSetError::Rules { number, source })
     }
 
     /// The number that the next change will have, unless another is quicker.
@@ -495,7 +320,7 @@ impl Registry {
             let number = RuleSetNumber(version);
             let what = told(number, &entry);
             match entry {
-                Row::Stage { definition, base } => {
+                Entry::Stage { definition, base } => {
                     self.sets.insert(
                         number,
                         RuleSet {
@@ -508,12 +333,12 @@ impl Registry {
                         },
                     );
                 }
-                Row::Activate { definition, cause } => {
+                Entry::Activate { definition, cause } => {
                     self.activated(number, *definition, cause, &who);
                 }
-                Row::Fail { number } => self.failed(number, &who),
-                Row::Toml { of } => self.toml = Some(of),
-                Row::Repin(repin) => self.repins.push(repin),
+                Entry::Fail { number } => self.failed(number, &who),
+                Entry::Toml { of } => self.toml = Some(of),
+                Entry::Repin(repin) => self.repins.push(repin),
             }
             self.history.push(Change {
                 number,
@@ -559,41 +384,5 @@ impl Registry {
         if let Some(set) = self.sets.get_mut(&number) {
             set.failed = Some(who.why.clone());
         }
-    }
-}
-
-fn lock(workshop: &Mutex<Workshop>) -> std::sync::MutexGuard<'_, Workshop> {
-    workshop.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A change in a person's words.
-fn told(number: RuleSetNumber, entry: &Row) -> String {
-    match entry {
-        Row::Stage {
-            base: Some(base), ..
-        } => {
-            format!("rule set {number} staged while {base} was active")
-        }
-        Row::Stage { base: None, .. } => format!("rule set {number} staged"),
-        Row::Activate { cause, .. } => {
-            let how = match cause {
-                Cause::Toml => String::new(),
-                Cause::Promotion { of } => format!(": promotion of {of}"),
-                Cause::Rollback { of } => format!(": rollback to {of}"),
-                Cause::Dimension => ": a dimension was loaded".to_owned(),
-                Cause::Failure { failed, of } => {
-                    format!(": {failed} failed, {of} judges again")
-                }
-            };
-            format!("rule set {number} activated{how}")
-        }
-        Row::Fail { number } => format!("rule set {number} failed"),
-        Row::Toml { of } => format!("the TOML at a host's start is that of rule set {of}"),
-        Row::Repin(Repin {
-            partition,
-            from,
-            to,
-            number,
-        }) => format!("{partition} offsets {from} to {to} re-pinned to rule set {number}"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod pending;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::error::WorkerError;
 use self::pending::Pending;
+use self::rules::LOOK_AT_RULES;
 use super::batch::Batch;
 use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
 use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
@@ -30,10 +32,6 @@ const TRIES_BEFORE_THE_END: u32 = 5;
 
 /// How long a run that is to end waits for a source that does not answer.
 const PATIENCE_BEFORE_THE_END: Duration = Duration::from_secs(60);
-
-/// How often the rule sets are looked at where no batch does it: what is staged is then compiled
-/// before its promotion, and an idle tenant says what is wrong with it too.
-const LOOK_AT_RULES: Duration = Duration::from_secs(1);
 
 /// A batch that is cut and not yet in bronze.
 struct Cutting {
@@ -168,23 +166,6 @@ impl<S: Source> Worker<S> {
             let Some(event) = event else { return Ok(()) };
             if let Next::End = self.handle(event).await? {
                 return Ok(());
-            }
-        }
-    }
-
-    /// Takes up what was changed in the rule sets.
-    async fn follow_rules(&mut self) -> Result<(), WorkerError> {
-        let followed = self.coordinator.layers.follow_rules().await;
-        self.rules_due = Instant::now() + LOOK_AT_RULES;
-        match followed {
-            Ok(_) => Ok(()),
-            Err(error) if error.setback() == Setback::Stop => Err(WorkerError::Tenant {
-                tenant: self.tenant.clone(),
-                source: Box::new(error),
-            }),
-            Err(error) => {
-                tracing::warn!(%error, "the rule sets can't be looked at; the next batch does it again");
-                Ok(())
             }
         }
     }

@@ -1,0 +1,97 @@
+//! How a running host follows its tenant's rule sets: which one the next batch is pinned to.
+
+use std::sync::Arc;
+
+use super::super::change::{now, user};
+use super::super::fit;
+use super::{TenantError, TenantLayers};
+use crate::medallion::cut::Cut;
+use crate::medallion::rules::Rules;
+use crate::names::RuleSetNumber;
+use crate::ruleset::RuleSetError;
+
+impl TenantLayers {
+    /// Takes up what was changed in the rule sets since the last look. A set that was activated and
+    /// does not fit gives way, on every host, to the one before it.
+    ///
+    /// # Errors
+    /// A lake that does not answer.
+    pub async fn follow_rules(&mut self) -> Result<Arc<Rules>, TenantError> {
+        self.registry.refresh().await?;
+        self.registry.warm().await;
+        loop {
+            let active = self.registry.active().ok_or(TenantError::NoRuleSet)?;
+            if active == self.judging {
+                return self.rules(active).await;
+            }
+            let error = match self.fitting(active).await {
+                Ok(rules) => {
+                    tracing::info!(
+                        ruleset = active.0,
+                        before = self.judging.0,
+                        "rule set takes over with the next batch"
+                    );
+                    self.judging = active;
+                    return Ok(rules);
+                }
+                Err(error) => error,
+            };
+            let Some(reason) = error.fault() else {
+                return Err(error);
+            };
+            tracing::error!(
+                ruleset = active.0,
+                "rule set {active} can't be taken up, and the one before it goes on judging: {reason}; mend it, then stage and promote it again"
+            );
+            self.meter
+                .trouble(&format!("rule set {active} failed: {reason}"));
+            let by = format!("host of {}", user());
+            self.registry.fall_back(active, &reason, &by, now()).await?;
+        }
+    }
+
+    /// A rule set that the tables can hold the rows of.
+    async fn fitting(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
+        let rules = self.registry.rules(number).await?;
+        fit::fits_bronze(&self.bronze.table, &rules)?;
+        fit::fits_silver(&self.silver.table, &rules)?;
+        for rule in &rules.gold {
+            let gold = self.gold.iter();
+            let mut gold = gold.filter(|gathered| gathered.gold.name == rule.table);
+            if let Some(gathered) = gold.next() {
+                fit::fits_gold(&gathered.gold.table, &rules, rule)?;
+            }
+        }
+        self.open_gold(&rules).await?;
+        Ok(rules)
+    }
+
+    /// Says once from which offsets on a rule set judges.
+    pub(super) fn note_cut_over(&mut self, cut: &Cut, number: RuleSetNumber) {
+        if self
+            .pinned
+            .replace(number)
+            .is_some_and(|before| before != number)
+        {
+            for range in &cut.ranges {
+                tracing::info!(
+                    ruleset = number.0,
+                    "rule set judges {} from offset {} on",
+                    range.partition,
+                    range.from
+                );
+            }
+        }
+    }
+}
+
+impl TenantError {
+    /// What is wrong with a rule set itself; `None` where it is the lake that does not answer.
+    fn fault(&self) -> Option<String> {
+        match self {
+            Self::RuleSet(RuleSetError::Rules { source, .. }) => Some(source.to_string()),
+            Self::Layer(error) => error.fault(),
+            _ => None,
+        }
+    }
+}
