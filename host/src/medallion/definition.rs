@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::decode::{EventSchema, Unknown};
 use super::dimension::DimensionSpec;
 use crate::names::Digest;
+use crate::plugin::Limits;
 use crate::schema::{FieldType, NamedType};
 
 /// Everything that can change what a row becomes. Its blobs are named by their digests.
@@ -47,6 +48,9 @@ pub struct RuleUse {
     pub name: String,
     pub component: Digest,
     pub params: serde_json::Value,
+    /// What a call of it may use. The deadline is the host's own and not kept here.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// A gold table and the component that makes it.
@@ -116,5 +120,26 @@ impl Definition {
         let gold = self.gold.iter().map(|gold| gold.rule.component);
         let rows = self.dimensions.values().filter_map(|d| d.rows);
         components.chain(gold).chain(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_without_limits_has_those_that_it_was_made_under() {
+        let digest = Digest::of(b"component");
+        let text = format!(r#"{{"name":"check","component":"{digest}","params":{{}}}}"#);
+        let before: RuleUse = serde_json::from_str(&text).unwrap();
+        assert_eq!(before.limits, Limits::default());
+        assert_eq!(before.limits.memory, 67_108_864);
+        assert_eq!(before.limits.fuel, 50_000_000);
+        let mut wide = before.clone();
+        wide.limits.memory *= 2;
+        wide.limits.deadline *= 2;
+        let kept: RuleUse = serde_json::from_str(&serde_json::to_string(&wide).unwrap()).unwrap();
+        assert_eq!(kept.limits.memory, wide.limits.memory);
+        assert_eq!(kept.limits.deadline, before.limits.deadline);
     }
 }

@@ -85,6 +85,8 @@ pub struct Judged {
     pub candidates: Candidates,
     /// In the order of the batch.
     pub refusals: Vec<Refusal>,
+    /// How many of the refusals are rows that a component could not be got over.
+    pub guilty: usize,
 }
 
 /// Leaves out the values that do not stay.

@@ -2,6 +2,7 @@
 //! here, with the line; what needs the components and the lake is checked where they are read.
 
 mod check;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::limits::LimitsConfig;
 use crate::medallion::decode::Unknown;
 use crate::names::{Tenant, check_name};
 use crate::schema::FieldType;
@@ -78,9 +80,18 @@ pub struct Config {
     /// `[dedup]`: how much memory the index of silver's keys may take.
     #[serde(default)]
     pub dedup: DedupConfig,
+    /// `[breaker]`: how many rows components may fail on before the tenant stops.
+    #[serde(default)]
+    pub breaker: BreakerConfig,
+    /// `[limits]`: what components may use.
+    #[serde(default)]
+    pub limits: LimitsConfig,
     /// Where the TOML was read from; paths in it are relative to its folder.
     #[serde(skip)]
     pub path: PathBuf,
+    /// Where the text's lines end.
+    #[serde(skip)]
+    breaks: Vec<usize>,
 }
 
 /// `[lake]`.
@@ -206,6 +217,9 @@ pub struct ComponentConfig {
     /// `params`: handed to the component as JSON.
     #[serde(default)]
     pub params: toml::Table,
+    /// `limits`: those in which it differs from the tenant's.
+    #[serde(default)]
+    pub limits: LimitsConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -216,6 +230,9 @@ pub struct GoldConfig {
     pub component: Spanned<PathBuf>,
     #[serde(default)]
     pub params: toml::Table,
+    /// `limits`: those in which it differs from the tenant's.
+    #[serde(default)]
+    pub limits: LimitsConfig,
     /// `partition_by`: some of the component's keys.
     pub partition_by: Spanned<Vec<String>>,
     /// `every`: how often it is brought up to date.
@@ -273,6 +290,28 @@ impl Default for DedupConfig {
     /// Four million keys as they are, fifty million as filters: several days of sixty stores.
     fn default() -> Self {
         Self { bytes: 256 << 20 }
+    }
+}
+
+/// How many rows may be guilty: rows that a component trapped on, was starved by, or answered
+/// nonsense about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerConfig {
+    /// `share`: of the window's rows. With 1, none are too many.
+    pub share: Spanned<f64>,
+    /// `window`: how many rows back it looks.
+    pub window: Spanned<u64>,
+}
+
+impl Default for BreakerConfig {
+    /// A topic that is poisoned in one row of a hundred is quarantine's business; a component that
+    /// fails on one of ten is wrong. A thousand wrong rows can be re-pinned in one command.
+    fn default() -> Self {
+        Self {
+            share: Spanned::new(0..0, 0.1),
+            window: Spanned::new(0..0, 10_000),
+        }
     }
 }
 
@@ -413,12 +452,21 @@ impl Config {
             message: told(&error, text),
         })?;
         config.path = path.to_owned();
+        let bytes = text.bytes().enumerate();
+        config.breaks = bytes
+            .filter_map(|(at, byte)| (byte == b'\n').then_some(at))
+            .collect();
         config.check().map_err(|(at, problem)| ConfigError::Wrong {
             path: path.to_owned(),
-            line: line_of(text, at),
+            line: config.line(at),
             problem,
         })?;
         Ok(config)
+    }
+
+    /// The line of the TOML that a place in its text is on.
+    pub fn line(&self, at: usize) -> usize {
+        1 + self.breaks.iter().take_while(|end| **end < at).count()
     }
 
     /// A path that the TOML names, as seen from here.

@@ -6,6 +6,7 @@ pub mod plan;
 pub mod coordinate;
 
 mod batch;
+mod breaker;
 mod fit;
 mod gathered;
 pub mod meter;

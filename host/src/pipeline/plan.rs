@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::config::{ComponentConfig, Config, ConfigError};
+use toml::Spanned;
+
+use super::config::{ComponentConfig, Config, ConfigError, LimitsConfig};
 use crate::medallion::decode::Unknown;
 use crate::medallion::definition::{Definition, DimensionUse, GoldUse, RuleUse, ZoneLookUp};
 use crate::medallion::dimension::{DimensionError, read_file};
 use crate::medallion::parquet_blob;
 use crate::names::Digest;
+use crate::plugin::Limits;
 use crate::schema::NamedType;
 
 /// Why a TOML makes no rule set.
@@ -19,11 +22,20 @@ use crate::schema::NamedType;
 pub enum PlanError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{}: component {} can't be read: {source}; build it with `assay plugin build`, or mend the path", toml.display(), component.display())]
+    #[error("{}:{line}: component {} can't be read: {source}; build it with `assay plugin build`, or mend the path", toml.display(), component.display())]
     Component {
         toml: PathBuf,
+        line: usize,
         component: PathBuf,
         source: std::io::Error,
+    },
+    #[error("{}:{line}: component {} has {bytes} bytes; [limits] component allows {allowed}", toml.display(), component.display())]
+    TooLarge {
+        toml: PathBuf,
+        line: usize,
+        component: PathBuf,
+        bytes: u64,
+        allowed: u64,
     },
     #[error(transparent)]
     Dimension(#[from] DimensionError),
@@ -71,7 +83,13 @@ impl Plan {
             gold.push(GoldUse {
                 table: table.name.get_ref().clone(),
                 partition_by: table.partition_by.get_ref().clone(),
-                rule: rule_use(config, table.component.get_ref(), &table.params, &mut blobs)?,
+                rule: rule_use(
+                    config,
+                    &table.component,
+                    &table.params,
+                    &table.limits,
+                    &mut blobs,
+                )?,
             });
         }
         let dimensions = dimensions(config, active, &mut blobs)?;
@@ -119,29 +137,51 @@ fn rule_uses(
     blobs: &mut BTreeMap<Digest, Bytes>,
 ) -> Result<Vec<RuleUse>, PlanError> {
     uses.iter()
-        .map(|used| rule_use(config, used.component.get_ref(), &used.params, blobs))
+        .map(|used| rule_use(config, &used.component, &used.params, &used.limits, blobs))
         .collect()
 }
 
 fn rule_use(
     config: &Config,
-    component: &Path,
+    component: &Spanned<PathBuf>,
     params: &toml::Table,
+    limits: &LimitsConfig,
     blobs: &mut BTreeMap<Digest, Bytes>,
 ) -> Result<RuleUse, PlanError> {
-    let path = config.resolve(component);
-    let bytes = std::fs::read(&path).map_err(|source| PlanError::Component {
+    let path = config.resolve(component.get_ref());
+    let line = config.line(component.span().start);
+    let unreadable = |source| PlanError::Component {
         toml: config.path.clone(),
+        line,
         component: path.clone(),
         source,
-    })?;
+    };
+    let (bytes, allowed) = (
+        std::fs::metadata(&path).map_err(unreadable)?.len(),
+        config.limits.component(),
+    );
+    if bytes > allowed {
+        return Err(PlanError::TooLarge {
+            toml: config.path.clone(),
+            line,
+            component: path,
+            bytes,
+            allowed,
+        });
+    }
+    let bytes = std::fs::read(&path).map_err(unreadable)?;
     let digest = Digest::of(&bytes);
     blobs.insert(digest, bytes.into());
-    let name = component.file_stem().unwrap_or_default().to_string_lossy();
+    let name = component
+        .get_ref()
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     Ok(RuleUse {
         name: name.into_owned(),
         component: digest,
         params: json(&toml::Value::Table(params.clone())),
+        limits: limits.over(&config.limits.over(&Limits::default())),
     })
 }
 

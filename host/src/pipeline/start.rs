@@ -47,6 +47,7 @@ pub async fn start(
     meter: Arc<Meter>,
 ) -> Result<TenantLayers, StartError> {
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
+    changes.registry.set_deadline(config.limits.deadline());
     while !take_toml_up(&mut changes, config).await? {}
     if let Some(number) = changes.registry.active() {
         tracing::info!(ruleset = number.0, "rule set is active");
@@ -116,6 +117,7 @@ pub async fn load_dimension(
     sandbox: Arc<Sandbox>,
 ) -> Result<(RuleSetNumber, usize), StartError> {
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
+    changes.registry.set_deadline(config.limits.deadline());
     let who = Who {
         by: user(),
         why: format!("dimension {name} loaded from {}", file.display()),

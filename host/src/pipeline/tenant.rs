@@ -10,6 +10,7 @@ use arrow::array::{Array, Int64Array};
 use tokio::task::block_in_place;
 
 use super::batch::{Batch, Prepared, decode};
+use super::breaker::{self, Breaker, Tripped};
 use super::config::Config;
 use super::coordinate::{Layer, Layers, Problem, Setback};
 use super::gathered::Gathered;
@@ -40,6 +41,8 @@ pub enum TenantError {
     Layer(#[from] LayerError),
     #[error(transparent)]
     RuleSet(#[from] RuleSetError),
+    #[error(transparent)]
+    Breaker(#[from] Tripped),
     #[error("no rule set is active; run the tenant's pipeline once, or load a dimension")]
     NoRuleSet,
 }
@@ -85,6 +88,7 @@ pub struct TenantLayers {
     silver: Silver,
     gold: Vec<Gathered>,
     meter: Arc<Meter>,
+    breaker: Breaker,
     /// The tables whose small files are packed; who had its turn last stands last. Gold's
     /// partitions are replaced as a whole.
     packed: [(Layer, Packing); 3],
@@ -116,6 +120,7 @@ impl TenantLayers {
             judging: active,
             pinned: None,
             meter,
+            breaker: Breaker::new(&config.breaker),
             packed: [
                 (Layer::Bronze, Packing::Dense),
                 (Layer::Quarantine, Packing::Dense),
@@ -308,6 +313,14 @@ impl TenantLayers {
     }
 }
 
+/// What the circuit breaker counts of a batch.
+fn counted(judged: &judge::Judged) -> breaker::Batch {
+    breaker::Batch {
+        rows: (judged.candidates.message.len() + judged.refusals.len()) as u64,
+        guilty: judged.guilty as u64,
+    }
+}
+
 impl Layers for TenantLayers {
     type Batch = Batch;
     type Judged = Judged;
@@ -340,6 +353,10 @@ impl Layers for TenantLayers {
         let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
         self.note_cut_over(&batch.cut, rules.number);
+        let judged = judged.map_err(TenantError::from).and_then(|judged| {
+            self.breaker.check(rules.number, counted(&judged))?;
+            Ok(judged)
+        });
         match judged {
             Ok(judged) => Ok(Some(Judged {
                 judged,
@@ -379,9 +396,12 @@ impl Layers for TenantLayers {
             judge::judge(&rules, &batch.cut, &decoded, width)
         });
         let mut judged = judged.map_err(LayerError::from)?;
-        if covered {
-            self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
-                .await?;
+        match covered {
+            true => {
+                self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
+                    .await?;
+            }
+            false => self.breaker.check(rules.number, counted(&judged))?,
         }
         Ok(Judged {
             judged,
@@ -398,6 +418,7 @@ impl Layers for TenantLayers {
             .await?;
         let ranges = &batch.cut.ranges;
         self.quarantine.commit(Kind::Refused, ranges, files).await?;
+        self.breaker.landed(rules.number, counted(&judged.judged));
         self.meter.refused(refusals);
         Ok(())
     }

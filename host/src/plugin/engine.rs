@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use wasmparser::{CanonicalFunction, Parser, Payload};
 use wasmtime::component::{self, InstancePre, Linker};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
@@ -138,6 +139,7 @@ impl Sandbox {
         wanted: Option<Step>,
     ) -> Result<Component, PluginError> {
         check_header(wasm)?;
+        check_handles(wasm)?;
         let broken = |error: wasmtime::Error| PluginError::Broken {
             problem: format!("{error:#}"),
         };
@@ -359,6 +361,21 @@ fn check_header(wasm: &[u8]) -> Result<(), PluginError> {
             })
         }
     }
+}
+
+/// A component that makes resources keeps their handles in tables of the host, which no limit of an
+/// instance counts. What can't be read here is told when it is compiled.
+fn check_handles(wasm: &[u8]) -> Result<(), PluginError> {
+    for part in Parser::new(0).parse_all(wasm) {
+        let Ok(Payload::ComponentCanonicalSection(functions)) = part else {
+            continue;
+        };
+        let makes = |function| matches!(function, Ok(CanonicalFunction::ResourceNew { .. }));
+        if functions.into_iter().any(makes) {
+            return Err(PluginError::Resources);
+        }
+    }
+    Ok(())
 }
 
 /// The step that a component of these exports does, which must be the one that is wanted.

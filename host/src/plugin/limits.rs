@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Error, ResourceLimiter};
 
 /// What one call of a component may use. Fuel and output grow with the rows of a call, so that a
 /// component is not convicted for being given many rows at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// All but the deadline are part of a rule set. One that names none was made with the defaults as
+/// they are here, so these never change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of linear memory and tables together. A batch of 8,192 rows takes about 1 MiB.
     pub memory: usize,
@@ -28,6 +33,7 @@ pub struct Limits {
     pub search: u64,
     /// Wall-clock time of one call. It convicts nobody: a loaded machine must not change what
     /// becomes of a row. It stands far above what fuel allows a batch on an idle machine.
+    #[serde(skip, default = "usual_deadline")]
     pub deadline: Duration,
 }
 
@@ -41,9 +47,13 @@ impl Default for Limits {
             output_per_row: 4 << 10,
             log: 8 << 10,
             search: 20_000_000_000,
-            deadline: Duration::from_secs(10),
+            deadline: usual_deadline(),
         }
     }
+}
+
+fn usual_deadline() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// Entries that a component's tables may have, each. The same on every machine, whatever its engine

@@ -162,6 +162,10 @@ pub enum PluginError {
     )]
     Import { names: Vec<String>, offered: String },
     #[error(
+        "this component makes handles of a resource of its own (resource.new), which would fill tables of the host: rules exchange columns, so drop the resource"
+    )]
+    Resources,
+    #[error(
         "this component's types are not those of this host's assay:rules: {problem}; build it again with this version's wit/"
     )]
     Contract { problem: String },

@@ -142,6 +142,6 @@ impl Registry {
     }
 }
 
-fn lock(workshop: &Mutex<Workshop>) -> MutexGuard<'_, Workshop> {
+pub(super) fn lock(workshop: &Mutex<Workshop>) -> MutexGuard<'_, Workshop> {
     workshop.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::entry::{Cause, Entry, Repin, Stored, Who};
 use super::history::{Change, RuleSet, State, told};
+use super::ready::lock;
 use super::store::{RuleSetError, Store};
 use crate::lake::Lake;
 use crate::medallion::definition::Definition;
@@ -59,6 +61,11 @@ impl Registry {
         };
         registry.take_up(stored);
         Ok(registry)
+    }
+
+    /// Sets the wall-clock time that a call of a component may take.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        lock(&self.workshop).set_deadline(deadline);
     }
 
     /// Takes up what was changed since the last look.

@@ -53,7 +53,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             compile: took,
         });
     }
-    let measured = measure(&candidates)?;
+    let measured = measure(&candidates).with_context(|| match &args.rows {
+        Some(rows) => format!("measure with the rows of {}, repeated", rows.display()),
+        None => "measure with the rows of the cases, repeated; if their sums overflow, name rows such as come in with --rows".to_owned(),
+    })?;
     let files = std::iter::once(&args.file).chain(&args.against);
     for (file, measured) in files.zip(&measured) {
         println!("{}\n{measured}", file.display());

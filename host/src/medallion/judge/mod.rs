@@ -79,6 +79,7 @@ struct Work<'a> {
     key: Vec<KeyHash>,
     warnings: Vec<Vec<String>>,
     refusals: Vec<Refusal>,
+    guilty: usize,
 }
 
 /// Why one row leaves, before its place is known.
@@ -119,6 +120,7 @@ impl<'a> Work<'a> {
             key: Vec::new(),
             warnings: vec![Vec::new(); decoded.message.len()],
             refusals: Vec::new(),
+            guilty: 0,
         })
     }
 
@@ -166,6 +168,7 @@ impl<'a> Work<'a> {
         for (field, column) in rule.description.writes.iter().zip(answer.columns.drain(..)) {
             self.write(rules, &field.name, column);
         }
+        self.guilty += answer.guilty.len();
         let leaving = self.act(rule, &answer)?;
         self.leave(leaving)
     }
@@ -267,6 +270,7 @@ impl<'a> Work<'a> {
                 warnings: self.warnings,
             },
             refusals: self.refusals,
+            guilty: self.guilty,
         }
     }
 }

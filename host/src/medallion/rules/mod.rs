@@ -7,6 +7,7 @@ mod bind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -48,6 +49,7 @@ pub enum RulesError {
 /// Compiled components and loaded dimensions, by digest: what rule sets share.
 pub struct Workshop {
     sandbox: Arc<Sandbox>,
+    deadline: Duration,
     components: BTreeMap<(Digest, &'static str), Component>,
     dimensions: BTreeMap<(Digest, String), Arc<Dimension>>,
 }
@@ -100,9 +102,15 @@ impl Workshop {
     pub fn new(sandbox: Arc<Sandbox>) -> Self {
         Self {
             sandbox,
+            deadline: Limits::default().deadline,
             components: BTreeMap::new(),
             dimensions: BTreeMap::new(),
         }
+    }
+
+    /// Sets the wall-clock time that a call may take, in what is made ready from now on.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
     }
 
     /// The blobs of a definition that making it ready needs the bytes of.
@@ -242,8 +250,12 @@ impl Workshop {
                 component
             }
         };
+        let limits = Limits {
+            deadline: self.deadline,
+            ..rule.limits.clone()
+        };
         component
-            .configure(&rule.params.to_string(), &Limits::default())
+            .configure(&rule.params.to_string(), &limits)
             .map_err(wrong)
     }
 

@@ -14,6 +14,7 @@ impl Config {
         }
         self.check_fields()?;
         self.check_event()?;
+        self.check_limits()?;
         let mut names = std::collections::BTreeSet::new();
         for gold in &self.gold {
             let (at, name) = (gold.name.span().start, gold.name.get_ref());
@@ -33,6 +34,34 @@ impl Config {
         }
         if self.batch.rows == 0 || self.batch.bytes == 0 {
             return Err((0, "[batch] rows and bytes must be more than 0".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), (usize, String)> {
+        self.limits.check()?;
+        let (share, window) = (&self.breaker.share, &self.breaker.window);
+        if !(*share.get_ref() > 0.0 && *share.get_ref() <= 1.0) {
+            let problem = format!(
+                "share = {} is no share: use more than 0, and at most 1, at which the breaker is off",
+                share.get_ref()
+            );
+            return Err((share.span().start, problem));
+        }
+        if *window.get_ref() == 0 {
+            let problem = "window = 0 holds no rows: use 1 or more".to_owned();
+            return Err((window.span().start, problem));
+        }
+        let steps = [&self.cleanse, &self.validate, &self.enrich];
+        let rows = steps.into_iter().flatten();
+        let rows = rows.map(|used| (&used.component, &used.limits));
+        let gold = self.gold.iter();
+        let gold = gold.map(|table| (&table.component, &table.limits));
+        for (component, limits) in rows.chain(gold) {
+            limits.check()?;
+            limits
+                .check_own()
+                .map_err(|problem| (component.span().start, problem))?;
         }
         Ok(())
     }

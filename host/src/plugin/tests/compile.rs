@@ -31,6 +31,14 @@ fn garbage_is_no_webassembly() {
 }
 
 #[test]
+fn compiled_code_is_never_run_as_it_is_given() {
+    let engine = wasmtime::Engine::default();
+    let native = engine.precompile_component(&validator().build()).unwrap();
+    let error = refused(&native, Step::Validate);
+    assert!(matches!(error, PluginError::NotWasm { .. }), "{error}");
+}
+
+#[test]
 fn a_core_module_is_told_how_to_become_a_component() {
     let error = refused(&wat::parse_str("(module)").unwrap(), Step::Cleanse);
     assert!(matches!(error, PluginError::CoreModule));
@@ -89,6 +97,15 @@ fn a_component_that_wants_more_than_a_log_is_told_what_it_imports() {
     ] {
         assert!(said.contains(import), "{said}");
     }
+}
+
+#[test]
+fn a_component_that_makes_handles_in_the_hosts_tables_is_refused() {
+    let text = r#"(component (component
+        (type $handle (resource (rep i32)))
+        (core func $make (canon resource.new $handle))))"#;
+    let error = refused(&wat::parse_str(text).unwrap(), Step::Validate);
+    assert!(matches!(error, PluginError::Resources), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(in crate::plugin) mod guests;
 
+mod canary;
 mod compile;
 mod fold;
 mod judge;
