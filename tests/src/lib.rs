@@ -56,5 +56,8 @@ mod online_retail;
 /// Both tenants in one host: neither waits for the other, nor falls with it.
 mod two_tenants;
 
+/// Components that mean harm, each a tenant of one host: they harm their own rows and no neighbour.
+mod hostile;
+
 /// Rule authors: from `assay plugin new` to golden cases, and what is shown where they fail.
 mod authoring;

@@ -1,0 +1,58 @@
+;; An enricher that reads `quantity` and writes `score`, 0 in every row, and `note`, an empty text.
+;; Where a batch has a quantity of 13, what stands for AT13 happens to the answer: the column of
+;; scores lies at 128, that of notes at 160, the notes' offsets at $offsets.
+(module
+  (memory (export "memory") 2)
+  (global $free (mut i32) (i32.const 65536))
+  (data (i32.const 1024) "\ff\fe\fd\fc")
+  (data (i32.const 4096) "quantity")
+  (data (i32.const 4104) "score")
+  (data (i32.const 4112) "\00\10\00\00\08\00\00\00\01\00\01\00")
+  (data (i32.const 4124) "note")
+  ;; Two fields that are written: score, a float, and note, a text.
+  (data (i32.const 4128)
+    "\08\10\00\00\05\00\00\00\02\00\00\00" "\1c\10\00\00\04\00\00\00\04\00\00\00")
+  (data (i32.const 4192)
+    "\10\10\00\00\01\00\00\00" "\00\10\00\00\00\00\00\00" "\20\10\00\00\02\00\00\00" "\00\10\00\00\00\00\00\00")
+  (func $alloc (param $size i32) (result i32) (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+    (global.set $free (i32.add (local.get $at) (local.get $size)))
+    (block $enough
+      (loop $more
+        (br_if $enough (i32.le_u (global.get $free) (i32.mul (memory.size) (i32.const 65536))))
+        (br_if $enough (i32.eq (memory.grow (i32.const 16)) (i32.const -1)))
+        (br $more)))
+    (local.get $at))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (call $alloc (local.get 3)))
+  (func (export "assay:rules/enrichment@0.1.0#configure") (param i32 i32) (result i32) (i32.const 16))
+  (func (export "assay:rules/enrichment@0.1.0#describe") (result i32) (i32.const 4192))
+  TOP
+  (func (export "assay:rules/enrichment@0.1.0#enrich")
+    (param $rows i32) (param $columns i32) (param $count i32) (result i32)
+    (local $i i32) (local $at i32) (local $has i32) (local $scores i32) (local $offsets i32)
+    (local.set $at (i32.load offset=4 (local.get $columns)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $i) (local.get $rows)))
+        (if (i64.eq (i64.const 13)
+              (i64.load (i32.add (local.get $at) (i32.shl (local.get $i) (i32.const 3)))))
+          (then (local.set $has (i32.const 1))))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (local.set $scores (call $alloc (i32.shl (local.get $rows) (i32.const 3))))
+    (local.set $offsets (call $alloc (i32.shl (i32.add (local.get $rows) (i32.const 2)) (i32.const 2))))
+    (i32.store8 (i32.const 128) (i32.const 2))
+    (i32.store (i32.const 132) (local.get $scores))
+    (i32.store (i32.const 136) (local.get $rows))
+    (i32.store8 (i32.const 160) (i32.const 4))
+    (i32.store (i32.const 164) (local.get $offsets))
+    (i32.store (i32.const 168) (i32.add (local.get $rows) (i32.const 1)))
+    (i32.store (i32.const 172) (i32.const 1024))
+    (i32.store (i32.const 176) (i32.const 0))
+    (i32.store8 (i32.const 64) (i32.const 0))
+    (i32.store (i32.const 68) (i32.const 128))
+    (i32.store (i32.const 72) (i32.const 2))
+    (i32.store (i32.const 76) (i32.const 0))
+    (i32.store (i32.const 80) (i32.const 0))
+    (if (local.get $has) (then AT13))
+    (i32.const 64)))

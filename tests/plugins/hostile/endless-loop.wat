@@ -1,0 +1,2 @@
+;; validator out_of_fuel: it never comes back
+(loop $ever (br $ever))

@@ -1,0 +1,347 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wait4::Wait4 as _;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::place::{Place, assay, repository};
+
+/// Rows that each tenant is given, and the one of them that its component is hostile to.
+const ROWS: usize = 40;
+const GUILTY: usize = 20;
+
+/// What is to become of a tenant whose component is hostile.
+#[derive(Debug)]
+enum End {
+    /// The guilty row is in quarantine under this rule, all others are in silver.
+    Rule(String),
+    /// All rows are in silver.
+    Silver,
+    /// It does not start, and these words say why.
+    Refused(Vec<String>),
+}
+
+struct Hostile {
+    name: String,
+    step: &'static str,
+    wasm: Vec<u8>,
+    end: End,
+}
+
+fn corpus() -> PathBuf {
+    repository().join("tests/plugins")
+}
+
+/// A core module of a world of the contract as a component.
+fn component(text: &str, world: &str) -> Vec<u8> {
+    let mut core = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
+    let encoder = ComponentEncoder::default().validate(true);
+    encoder.module(&core).unwrap().encode().unwrap()
+}
+
+/// One of the corpus's modules around what it does to a row of 13, and beside its functions.
+fn around(kind: &str, at_13: &str, top: &str) -> Vec<u8> {
+    let module = std::fs::read_to_string(corpus().join(format!("{kind}.wat"))).unwrap();
+    // Comments come first, and they name the places too.
+    let body = module.find("(module").unwrap();
+    let text = module[body..].replace("AT13", &format!("\n{at_13}\n"));
+    component(&text.replace("TOP", top), kind)
+}
+
+/// A file of the corpus. Its first line says `;; KIND END…: why`.
+fn read(file: &Path) -> Hostile {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (head, body) = text.split_once('\n').unwrap();
+    let head = head.strip_prefix(";; ").unwrap();
+    let (head, _) = head.rsplit_once(": ").unwrap();
+    let (kind, end) = head.split_once(' ').unwrap();
+    let end = match end.split_once(' ') {
+        None if end == "silver" => End::Silver,
+        None => End::Rule(end.to_owned()),
+        Some(("refused", words)) => End::Refused(words.split(", ").map(str::to_owned).collect()),
+        Some(_) => panic!("{}: {head}", file.display()),
+    };
+    let (at_13, top) = body.split_once(";; top\n").unwrap_or((body, ""));
+    Hostile {
+        name: file.file_stem().unwrap().to_str().unwrap().to_owned(),
+        step: if kind == "enricher" {
+            "enrich"
+        } else {
+            "validate"
+        },
+        wasm: match kind {
+            "component" => wat::parse_str(body).unwrap(),
+            kind => around(kind, at_13, top),
+        },
+        end,
+    }
+}
+
+/// Components that are too large to be written down.
+fn generated() -> Vec<Hostile> {
+    let bomb = |name: &str, wasm: Vec<u8>, words: &[&str]| Hostile {
+        name: name.to_owned(),
+        step: "validate",
+        wasm,
+        end: End::Refused(words.iter().map(|word| (*word).to_owned()).collect()),
+    };
+    let work = "(local.set $n (i32.add (local.get $n) (i32.const 1)))".repeat(1 << 17);
+    let turns = format!("(func (local $n i32) {work})");
+    let huge = format!("(component (core module {turns}))");
+    let exports: String = (0..100_000)
+        .map(|at| format!("(export \"e{at}\" (func 0))"))
+        .collect();
+    let many = format!("(component (core module (func) {exports}) (core module (func) {exports}))");
+    let mut whole = wat::parse_str("(component)").unwrap();
+    // A custom section of 50 megabytes.
+    let size: u32 = 50 << 20;
+    whole.push(0);
+    let mut rest = size;
+    while rest >= 0x80 {
+        whole.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    whole.push(rest as u8);
+    whole.resize(whole.len() + size as usize, 0);
+    vec![
+        bomb(
+            "huge-function",
+            wat::parse_str(huge).unwrap(),
+            &["no component of assay:rules"],
+        ),
+        bomb(
+            "many-exports",
+            wat::parse_str(many).unwrap(),
+            &["no component of assay:rules"],
+        ),
+        bomb(
+            "huge-file",
+            whole,
+            &["huge-file.toml:7", "component allows 33554432"],
+        ),
+        // What compiled code begins with.
+        bomb(
+            "compiled-code",
+            b"\x7fELF\x02\x01\x01\0wasmtime".to_vec(),
+            &["no WebAssembly"],
+        ),
+    ]
+}
+
+/// A tenant of its own for a component, over the events that all of them have.
+fn tenant(place: &Place, name: &str, step: &str, wasm: &[u8], more: &str) {
+    place.write(&format!("tenants/{name}.wasm"), wasm);
+    let toml = format!(
+        "version = 1\ntenant = \"{name}\"\n[source]\nkind = \"file\"\n\
+         path = \"../events/sales.ndjson\"\n\
+         [[{step}]]\ncomponent = \"{name}.wasm\"\n{more}\
+         [event.fields]\ntransaction_id = \"string\"\nquantity = \"integer\"\n\
+         timestamp = \"timestamp\"\n"
+    );
+    place.write(&format!("tenants/{name}.toml"), toml);
+}
+
+fn events(place: &Place, quantity: impl Fn(usize) -> usize) {
+    let sales: String = (0..ROWS)
+        .map(|row| {
+            format!(
+                "{{\"transaction_id\":\"T{row}\",\"quantity\":{},\"timestamp\":\"2025-03-01T10:00:00Z\"}}\n",
+                quantity(row)
+            )
+        })
+        .collect();
+    place.write("events/sales.ndjson", sales);
+}
+
+/// Runs every tenant in one host. Answers with what it said and its peak of memory, in bytes.
+fn run(place: &Place) -> (bool, String, u64) {
+    let log = place.path().join("host.log");
+    let said = std::fs::File::create(&log).unwrap();
+    let host = Command::new(assay())
+        .args(["run", "tenants", "--until-caught-up"])
+        .current_dir(place.path())
+        .env("ASSAY_LAKE", place.lake())
+        // Nothing that was compiled before is to be found.
+        .env("XDG_CACHE_HOME", place.path().join("cache"))
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    let ended = host.wait4().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    (ended.status.success(), log, ended.rusage.maxrss)
+}
+
+/// How a tenant's rows ended, by their number: in silver, or in quarantine under a rule.
+fn ends(place: &Place, tenant: &str) -> BTreeMap<usize, String> {
+    let mut ends = BTreeMap::new();
+    let lines = std::fs::read_to_string(place.path().join("events/sales.ndjson")).unwrap();
+    let mut at = 0;
+    let numbers: BTreeMap<i64, usize> = lines
+        .lines()
+        .enumerate()
+        .map(|(row, line)| {
+            let begin = at;
+            at += line.len() as i64 + 1;
+            (begin, row)
+        })
+        .collect();
+    let mut note = |row: &serde_json::Value, end: String| {
+        let row = numbers[&row["_offset"].as_i64().unwrap()];
+        let before = ends.insert(row, end);
+        assert!(before.is_none(), "{tenant}: row {row} is in {before:?} too");
+    };
+    for row in place.rows(&format!("{tenant}/silver")) {
+        note(&row, "silver".to_owned());
+    }
+    for row in place.rows(&format!("{tenant}/quarantine")) {
+        note(&row, row["rule"].as_str().unwrap().to_owned());
+    }
+    ends
+}
+
+fn all_but(guilty: &str) -> BTreeMap<usize, String> {
+    let end = |row| if row == GUILTY { guilty } else { "silver" };
+    (0..ROWS).map(|row| (row, end(row).to_owned())).collect()
+}
+
+fn neighbour(place: &Place) {
+    tenant(
+        place,
+        "neighbour",
+        "validate",
+        &around("validator", "nop", ""),
+        "",
+    );
+}
+
+#[test]
+fn hostile_components_harm_their_own_guilty_rows_or_their_own_start_alone() {
+    let alone = Place::new();
+    events(&alone, |row| if row == GUILTY { 13 } else { row + 100 });
+    neighbour(&alone);
+    let (good, log, usual) = run(&alone);
+    assert!(good, "{log}");
+
+    let place = Place::new();
+    events(&place, |row| if row == GUILTY { 13 } else { row + 100 });
+    neighbour(&place);
+    let files = std::fs::read_dir(corpus().join("hostile")).unwrap();
+    let mut hostile: Vec<Hostile> = files.map(|file| read(&file.unwrap().path())).collect();
+    assert!(hostile.len() >= 15);
+    hostile.extend(generated());
+    for one in &hostile {
+        tenant(&place, &one.name, one.step, &one.wasm, "");
+    }
+    let (good, log, peak) = run(&place);
+    assert!(!good, "those who were refused go unsaid:\n{log}");
+    assert_eq!(ends(&place, "neighbour"), all_but("silver"));
+    for one in &hostile {
+        let name = &one.name;
+        match &one.end {
+            End::Rule(rule) => assert_eq!(ends(&place, name), all_but(rule), "{name}\n{log}"),
+            End::Silver => assert_eq!(ends(&place, name), all_but("silver"), "{name}\n{log}"),
+            End::Refused(words) => {
+                let said = format!("tenant={name}");
+                let line = log
+                    .lines()
+                    .find(|l| l.contains("ERROR") && l.contains(&said));
+                let line = line.unwrap_or_else(|| panic!("{name} is not named:\n{log}"));
+                for word in words {
+                    assert!(line.contains(word.as_str()), "{name}: {word}: {line}");
+                }
+                assert!(!place.lake().join(name).join("silver").exists(), "{name}");
+            }
+        }
+    }
+    // 8 KiB of each of a call's log at most, whatever is logged for ever.
+    assert!(log.len() < 512 << 10, "{} bytes of log", log.len());
+    let more = peak.saturating_sub(usual) >> 20;
+    println!(
+        "{} components: {more} MiB above {} MiB",
+        hostile.len(),
+        usual >> 20
+    );
+    assert!(more < 512, "the host took {more} MiB more");
+}
+
+#[test]
+fn limits_of_the_toml_decide_what_a_component_may_use() {
+    let place = Place::new();
+    events(&place, |row| if row == GUILTY { 13 } else { row + 100 });
+    let work = "(local.set $n (i32.const 100000))
+        (loop $on
+          (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $on (local.get $n)))";
+    let wasm = around("validator", work, "");
+    tenant(&place, "usual", "validate", &wasm, "");
+    let own = "limits = { fuel = 100000, fuel_per_row = 100 }\n";
+    tenant(&place, "lean", "validate", &wasm, own);
+    let all = "[limits]\nfuel = 100000\nfuel_per_row = 100\n";
+    tenant(&place, "lean-as-a-whole", "validate", &wasm, all);
+    let (good, log, _) = run(&place);
+    assert!(good, "{log}");
+    assert_eq!(ends(&place, "usual"), all_but("silver"));
+    assert_eq!(ends(&place, "lean"), all_but("out_of_fuel"));
+    assert_eq!(ends(&place, "lean-as-a-whole"), all_but("out_of_fuel"));
+    let books = place.assay(&["verify"]).well();
+    assert!(books.contains("lean: the books balance"), "{books}");
+}
+
+#[test]
+fn a_component_that_fails_on_too_many_rows_stops_its_tenant_until_its_rows_are_re_pinned() {
+    let place = Place::new();
+    events(&place, |row| if row % 2 == 0 { 13 } else { row + 100 });
+    neighbour(&place);
+    let wasm = around("validator", "unreachable", "");
+    let breaker = "[breaker]\nwindow = 20\n";
+    tenant(&place, "broken", "validate", &wasm, breaker);
+    let stopped = |log: &str| {
+        let line = log
+            .lines()
+            .find(|l| l.contains("ERROR") && l.contains("tenant=broken"));
+        let line = line.unwrap_or_else(|| panic!("it is not named:\n{log}"));
+        assert!(
+            line.contains("circuit breaker") && line.contains("re-pin"),
+            "{line}"
+        );
+        assert_eq!(place.rows("broken/bronze").len(), ROWS);
+        assert!(place.rows_if_any("broken/quarantine").is_empty());
+        assert!(place.rows_if_any("broken/silver").is_empty());
+    };
+    let (good, log, _) = run(&place);
+    assert!(!good, "{log}");
+    stopped(&log);
+    assert_eq!(ends(&place, "neighbour"), all_but("silver"));
+
+    // Mended: what comes is the new set's, what waits is still the old one's.
+    tenant(
+        &place,
+        "broken",
+        "validate",
+        &around("validator", "nop", ""),
+        breaker,
+    );
+    let (good, log, _) = run(&place);
+    assert!(!good, "{log}");
+    stopped(&log);
+    let bronze = place.rows("broken/bronze");
+    let sets = place.rows("broken/rulesets");
+    let number = sets.iter().filter_map(|set| set["number"].as_i64()).max();
+    let (topic, number) = (bronze[0]["_topic"].as_str().unwrap(), number.unwrap());
+    let number = number.to_string();
+    let which = [
+        "rules", "re-pin", "broken", topic, "0", "--from", "0", "--to", "1000000",
+    ];
+    let why = ["--number", &number, "--why", "the component is mended"];
+    place.assay(&[&which[..], &why].concat()).well();
+    let (good, log, _) = run(&place);
+    assert!(good, "{log}");
+    assert_eq!(ends(&place, "broken"), all_but("silver"));
+}
