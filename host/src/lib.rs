@@ -26,6 +26,8 @@ pub mod lake;
 
 pub mod plugin;
 
+pub mod environment;
+
 pub mod names;
 
 pub mod schema;

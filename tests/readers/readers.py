@@ -7,6 +7,7 @@ reads the Parquet files that the table's log names, and takes the partition colu
 import datetime
 import decimal
 import functools
+import os
 import pathlib
 
 import duckdb
@@ -20,8 +21,22 @@ READERS = ("deltalake", "polars", "duckdb")
 IDENTITY = ["_topic", "_source", "_partition", "_offset"]
 
 
+# In an object store, where folders can't be walked through.
+TABLES = ["bronze", "quarantine", "silver", "gold/daily_sales", "gold/daily_products"]
+
+
+def store_options():
+    """What the environment says of an object store."""
+    told = ("AZURE_", "AWS_", "GOOGLE_")
+    return {name.lower(): value for name, value in os.environ.items() if name.startswith(told)}
+
+
 def tables(lake, tenant):
-    """The tenant's tables by name, as in gold/daily_sales, with their paths."""
+    """The tenant's tables by name, as in gold/daily_sales, with their paths or URLs."""
+    if "://" in lake:
+        urls = {name: f"{lake}/{tenant}/{name}" for name in TABLES}
+        is_table = lambda url: DeltaTable.is_deltatable(url, store_options())
+        return {name: url for name, url in urls.items() if is_table(url)}
     root = pathlib.Path(lake) / tenant
     logs = sorted(root.glob("**/_delta_log"))
     return {log.parent.relative_to(root).as_posix(): str(log.parent) for log in logs}
@@ -30,7 +45,8 @@ def tables(lake, tenant):
 def rows(path, columns=None, reader="polars"):
     """A table, or some of its columns, as a Polars frame, decoded by `reader`."""
     if reader == "polars":
-        frame = polars.scan_delta(path)
+        options = {"storage_options": store_options(), "credential_provider": None} if "://" in path else {}
+        frame = polars.scan_delta(path, **options)
         return (frame.select(columns) if columns else frame).collect()
     if reader == "deltalake":
         return polars.from_arrow(DeltaTable(path).to_pyarrow_table(columns=columns))

@@ -32,7 +32,7 @@ const CERTIFICATE: &str = "broker.pem";
 const KEYSTORE_PASSWORD: &str = "of-the-keystore";
 
 /// Passes its arguments on as a command, and kills that, by its id, once its input ends.
-const HANG_ON: &str = r#""$@" & pid=$!; cat >/dev/null; kill -9 $pid 2>/dev/null; wait $pid"#;
+pub const HANG_ON: &str = r#""$@" & pid=$!; cat >/dev/null; kill -9 $pid 2>/dev/null; wait $pid"#;
 
 /// One broker, with its data. It ends with this.
 pub struct Kafka {
@@ -275,7 +275,8 @@ fn options() -> AdminOptions {
 }
 
 /// Ports that nobody listens on, each another.
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+/// Ports that were free a moment ago.
+pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
     let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }

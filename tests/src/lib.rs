@@ -6,6 +6,8 @@ mod kafka;
 
 mod place;
 
+mod emulator;
+
 /// What a member of a real Kafka's group sees: every message once, and a clear word when that
 /// can't be.
 mod kafka_source;
@@ -40,6 +42,9 @@ mod explode;
 
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
+
+/// Lakes in object stores: two hosts that get the same keys, and one of them killed.
+mod object_store;
 
 /// Several hosts of one tenant, and everything that may happen to them.
 mod chaos;

@@ -125,12 +125,17 @@ pub fn assay() -> PathBuf {
     found
 }
 
-/// Python with the readers, as `make test` sets it up.
-pub fn python() -> PathBuf {
+/// Where `make test` sets up what is not in the checkout.
+pub fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache =
         cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-    let python = cache.join("assay/readers/bin/python");
+    cache.join("assay")
+}
+
+/// Python with the readers, as `make test` sets it up.
+pub fn python() -> PathBuf {
+    let python = cache().join("readers/bin/python");
     assert!(
         python.exists(),
         "{}: say `make test`, which sets it up",
@@ -287,6 +292,7 @@ impl Place {
             .arg(script)
             .args(arguments)
             .current_dir(self.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap();
         output.into()

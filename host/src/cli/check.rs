@@ -12,7 +12,8 @@ use crate::pipeline::plan::Plan;
 use crate::source;
 
 /// Check pipelines without running them: the TOML, the components, their look-ups, and whether
-/// the source and the lake can be reached. Nothing is written
+/// the source and the lake can be reached. Nothing stays written: an object store is tried with one
+/// small object, which is removed again
 #[derive(clap::Args)]
 pub struct Args {
     /// Pipelines' TOMLs, or folders of them
@@ -125,6 +126,7 @@ async fn reach(config: &Config) -> anyhow::Result<String> {
 
 async fn reach_lake(lake: &LakeArgs, config: &Config) -> anyhow::Result<String> {
     let lake = lake.of(config)?;
+    lake.check_conditional_puts().await?;
     let table = lake
         .open_table(&format!("{}/bronze", config.tenant))
         .await?;

@@ -19,6 +19,10 @@ use crate::source::Producer;
 #[derive(clap::Args, Clone)]
 pub struct LakeArgs {
     /// The folder or URL of the tables. Without it, the TOML's `lake`; without that, ./lake
+    ///
+    /// A URL as abfss://container@account.dfs.core.windows.net/lake, az://container/lake,
+    /// s3://bucket/lake or gs://bucket/lake. What else a store needs, keys above all, is taken from
+    /// the environment: AZURE_…, AWS_…, GOOGLE_…
     #[arg(long, env = "ASSAY_LAKE", value_name = "FOLDER or URL")]
     pub lake: Option<String>,
 }
@@ -32,8 +36,11 @@ impl LakeArgs {
             (None, Some(folder)) => config.resolve(Path::new(folder)).display().to_string(),
             (None, None) => "./lake".to_owned(),
         };
-        let fsync = config.lake.fsync;
-        open(&uri, LakeOptions { fsync })
+        let options = LakeOptions {
+            fsync: config.lake.fsync,
+            store: config.lake.options.clone(),
+        };
+        open(&uri, options)
     }
 
     /// The lake where no TOML is at hand.

@@ -9,9 +9,17 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum LakeError {
     #[error(
-        "the lake {uri} can't be used: {reason}; give a folder that this user can write to, or a URL like memory:///"
+        "the lake {uri} can't be used: {reason}; give a folder that this user can write to, or a URL like abfss://container@account.dfs.core.windows.net/lake, s3://bucket/lake or gs://bucket/lake"
     )]
     Location { uri: String, reason: String },
+
+    #[error("[lake.options] {name}: {reason}")]
+    Option { name: String, reason: String },
+
+    #[error(
+        "the lake {uri} can't be used: its store put an object where there was one already, though it was told not to; hosts would overwrite each other's commits: use a store with conditional puts (If-None-Match)"
+    )]
+    Overwrites { uri: String },
 
     #[error(
         "{table:?} can't be a table's path: use names parted by single slashes, without `.` and `..`"

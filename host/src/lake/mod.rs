@@ -12,6 +12,7 @@
 
 mod action;
 mod checkpoint;
+mod cloud;
 mod columns;
 mod commit;
 mod compact;
@@ -35,6 +36,7 @@ mod table;
 mod tests;
 mod write;
 
+pub use cloud::is_object_store;
 pub use commit::{Commit, CommitError, Committed, Move};
 pub use compact::{Compaction, Packed, Replaced};
 pub use error::LakeError;

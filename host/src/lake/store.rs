@@ -1,5 +1,6 @@
 //! The lake: one folder or bucket that holds tables, and blobs beside them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,24 +9,33 @@ use deltalake::logstore::object_store::{
     Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
 };
 use deltalake::logstore::{
-    LogStoreConfig, LogStoreRef, StorageConfig, logstore_with, object_store_factories,
+    LogStoreConfig, LogStoreRef, StorageConfig, default_logstore, object_store_factories,
 };
+use url::Url;
+use uuid::Uuid;
 
 use super::LakeError;
+use super::cloud;
 use super::disk::Disk;
 use super::log::Log;
 
 /// How a lake is to be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LakeOptions {
     /// On a local disk: whether data files and log entries are forced to it before anyone is told
     /// that they are there, so that they outlive a loss of power. Other stores do so by themselves.
     pub fsync: bool,
+    /// Of an object store: what the environment does not say of it, or otherwise. `${NAME}` in a
+    /// value is taken from the environment; no other lake looks at them.
+    pub store: BTreeMap<String, String>,
 }
 
 impl Default for LakeOptions {
     fn default() -> Self {
-        Self { fsync: true }
+        Self {
+            fsync: true,
+            store: BTreeMap::new(),
+        }
     }
 }
 
@@ -60,12 +70,17 @@ impl Lake {
     /// its own.
     ///
     /// # Errors
-    /// `Location` for a folder that can't be made or written to, and a URL of an unknown kind.
+    /// `Location` for a folder that can't be made or written to, and a URL of an unknown kind;
+    /// `Option` for one that its store has not. Whether an object store can be reached is not asked.
     pub fn open_with(uri: &str, options: LakeOptions) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::Location {
             uri: uri.to_owned(),
             reason,
         };
+        if let Some(url) = cloud::url_of(uri)? {
+            let root = cloud::open(&url, &options.store)?;
+            return Self::over(root, uri)?.under_faults(uri);
+        }
         let disk = Disk::new();
         if !uri.contains("://") {
             let made = match options.fsync {
@@ -124,18 +139,20 @@ impl Lake {
 
     /// A lake at `uri` within a store.
     pub(super) fn over(root: Arc<dyn ObjectStore>, uri: &str) -> Result<Self, LakeError> {
-        let bad = |reason: String| LakeError::Location {
+        let bad = |error: deltalake::DeltaTableError| LakeError::Location {
             uri: uri.to_owned(),
-            reason,
+            reason: error.to_string(),
         };
-        let url = deltalake::ensure_table_uri(uri).map_err(|error| bad(error.to_string()))?;
-        let options = StorageConfig::default();
-        let here = logstore_with(Arc::clone(&root), &url, options.clone())
-            .map_err(|error| bad(error.to_string()))?;
+        let url = match cloud::url_of(uri)? {
+            Some(url) => url,
+            None => deltalake::ensure_table_uri(uri).map_err(bad)?,
+        };
+        let location = LogStoreConfig::new(&url, StorageConfig::default());
+        let here = log_store(&root, location.location())?;
         Ok(Self {
             root,
             disk: None,
-            location: LogStoreConfig::new(&url, options),
+            location,
             here,
         })
     }
@@ -178,6 +195,43 @@ impl Lake {
         }
     }
 
+    /// Finds out whether the store puts an object only where there is none, as commits need it, by
+    /// an object that is gone again afterwards. A local disk does.
+    ///
+    /// # Errors
+    /// `Overwrites` if it does not, `Store` if it can't be found out.
+    pub async fn check_conditional_puts(&self) -> Result<(), LakeError> {
+        if self.location.location().scheme() == "file" {
+            return Ok(());
+        }
+        let objects = self.objects();
+        let probe = Path::from(format!("_assay_probe_{}", Uuid::new_v4()));
+        let put = async || {
+            let options = PutOptions {
+                mode: PutMode::Create,
+                ..PutOptions::default()
+            };
+            match objects.put_opts(&probe, "put twice".into(), options).await {
+                Ok(_) => Ok(true),
+                Err(StoreError::AlreadyExists { .. }) => Ok(false),
+                Err(error) => Err(LakeError::store("write", self.probe_uri(&probe), error)),
+            }
+        };
+        put().await?;
+        let overwritten = put().await;
+        let gone = objects.delete(&probe).await;
+        if overwritten? {
+            return Err(LakeError::Overwrites {
+                uri: self.uri().to_owned(),
+            });
+        }
+        gone.map_err(|error| LakeError::store("remove", self.probe_uri(&probe), error))
+    }
+
+    fn probe_uri(&self, probe: &Path) -> String {
+        format!("{}{probe}", self.uri())
+    }
+
     /// The paths of all tables under a folder, sorted. An empty `under` is the whole lake.
     ///
     /// # Errors
@@ -216,8 +270,7 @@ impl Lake {
         };
         let url = self.location.location().join(&format!("{table}/"));
         let url = url.map_err(|error| failed(error.to_string()))?;
-        let store = logstore_with(Arc::clone(&self.root), &url, StorageConfig::default());
-        let store = store.map_err(|error| failed(error.to_string()))?;
+        let store = log_store(&self.root, &url)?;
         let folder = Path::from_url_path(url.path()).map_err(|error| failed(error.to_string()))?;
         Ok(Log {
             table: table.into(),
@@ -229,6 +282,23 @@ impl Lake {
     fn objects(&self) -> Arc<dyn ObjectStore> {
         self.here.object_store(None)
     }
+}
+
+/// The log store at a URL within a store. A version is put if it is absent, whatever the store.
+fn log_store(root: &Arc<dyn ObjectStore>, url: &Url) -> Result<LogStoreRef, LakeError> {
+    let config = StorageConfig::default();
+    let within = config
+        .decorate_store(Arc::clone(root), url)
+        .map_err(|error| LakeError::Location {
+            uri: url.to_string(),
+            reason: error.to_string(),
+        })?;
+    Ok(default_logstore(
+        Arc::new(within),
+        Arc::clone(root),
+        url,
+        &config,
+    ))
 }
 
 /// A path within the lake.

@@ -102,6 +102,10 @@ pub struct LakeConfig {
     pub uri: Option<String>,
     /// `fsync`: whether what is written to a local disk is forced to it before it counts as there.
     pub fsync: bool,
+    /// `[lake.options]`: what an object store is told, by its own names. `${NAME}` in a value is for
+    /// the environment to say, and stands here as it was written.
+    #[serde(deserialize_with = "store_options")]
+    pub options: BTreeMap<String, String>,
 }
 
 impl Default for LakeConfig {
@@ -109,6 +113,7 @@ impl Default for LakeConfig {
         Self {
             uri: None,
             fsync: true,
+            options: BTreeMap::new(),
         }
     }
 }
@@ -338,21 +343,34 @@ fn default_gold_every() -> Duration {
     GOLD_EVERY
 }
 
-/// Reads properties. What is wrong with one is said without its value, which may be a secret.
+/// Reads `[source.properties]`.
 fn properties<'de, D: serde::Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
-    let table = toml::Table::deserialize(from)?;
-    let properties = table.into_iter().map(|(name, value)| match value {
+    texts("[source.properties]", from)
+}
+
+/// Reads `[lake.options]`.
+fn store_options<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    texts("[lake.options]", from)
+}
+
+/// Reads a table of texts. What is wrong with one is said without its value, which may be a secret.
+fn texts<'de, D: serde::Deserializer<'de>>(
+    table: &str,
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let read = toml::Table::deserialize(from)?;
+    let texts = read.into_iter().map(|(name, value)| match value {
         toml::Value::String(value) => Ok((name, value)),
         toml::Value::Table(_) => Err(format!(
-            "[source.properties] {name}: put the property's name in quotes, as in \"{name}.…\" = \"…\""
+            "{table} {name}: put the name in quotes, as in \"{name}.…\" = \"…\""
         )),
-        _ => Err(format!(
-            "[source.properties] {name}: put the value in quotes"
-        )),
+        _ => Err(format!("{table} {name}: put the value in quotes")),
     });
-    properties
+    texts
         .collect::<Result<_, String>>()
         .map_err(serde::de::Error::custom)
 }
@@ -365,7 +383,7 @@ fn lake<'de, D: serde::Deserializer<'de>>(from: D) -> Result<LakeConfig, D::Erro
         type Value = LakeConfig;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a folder or URL in quotes, or a table [lake] with uri and fsync")
+            f.write_str("a folder or URL in quotes, or a table [lake] with uri, fsync and options")
         }
 
         fn visit_str<E>(self, uri: &str) -> Result<LakeConfig, E> {
@@ -541,7 +559,12 @@ fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 fn told(error: &toml::de::Error, text: &str) -> String {
     let number = line_of(text, error.span().map_or(0, |span| span.start));
     let line = text.lines().nth(number - 1).unwrap_or_default();
-    match line.contains("password") || line.contains("secret") {
+    let before = text.lines().take(number).map(str::trim);
+    let section = before.filter(|line| line.starts_with('[')).last();
+    let section = section.unwrap_or_default();
+    let options = ["[lake.options]", "[source.properties]"];
+    let telling = ["password", "secret", "options", "properties"];
+    match options.contains(&section) || telling.iter().any(|word| line.contains(word)) {
         true => format!("line {number}: {}", error.message()),
         false => error.to_string().trim_end().to_owned(),
     }
@@ -576,6 +599,21 @@ mod tests {
         assert!(said.contains("fsync"), "{said}");
         let said = read("lake = 7").unwrap_err().to_string();
         assert!(said.contains("a folder or URL"), "{said}");
+        let options = "[lake.options]\naccount_name = \"retail\"";
+        read(&format!("[lake]\nuri = \"az://lake/\"\n{options}")).unwrap();
+        read(options).unwrap();
+        let of_a_folder = format!("[lake]\nuri = \"./lake\"\n{options}");
+        let said = read(&of_a_folder).unwrap_err().to_string();
+        assert!(said.contains("./lake is in no object store"), "{said}");
+        for wrong in [
+            "[lake.options]\naccount_key = 4711",
+            "[lake.options]\naccount_key = x4711",
+            "[lake.options]\naccount.key = \"4711\"",
+            "lake = { options = { account_key = 4711 } }",
+        ] {
+            let said = read(wrong).unwrap_err().to_string();
+            assert!(said.contains("line") && !said.contains("4711"), "{said}");
+        }
     }
 
     #[test]

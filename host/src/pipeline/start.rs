@@ -9,7 +9,7 @@ use super::config::Config;
 use super::meter::Meter;
 use super::plan::{Plan, PlanError, dimension_rows};
 use super::tenant::{TenantError, TenantLayers};
-use crate::lake::Lake;
+use crate::lake::{Lake, LakeError};
 use crate::medallion::parquet_blob;
 use crate::names::RuleSetNumber;
 use crate::plugin::Sandbox;
@@ -19,6 +19,8 @@ use crate::ruleset::{Cause, RuleSet, RuleSetError, State, Who};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -46,6 +48,7 @@ pub async fn start(
     sandbox: Arc<Sandbox>,
     meter: Arc<Meter>,
 ) -> Result<TenantLayers, StartError> {
+    lake.check_conditional_puts().await?;
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
     changes.registry.set_deadline(config.limits.deadline());
     while !take_toml_up(&mut changes, config).await? {}

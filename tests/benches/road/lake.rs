@@ -14,7 +14,14 @@ const DAYS: i32 = 365;
 const STORES: i32 = 60;
 
 fn open(folder: &tempfile::TempDir, fsync: bool) -> Lake {
-    Lake::open_with(folder.path().to_str().unwrap(), LakeOptions { fsync }).unwrap()
+    Lake::open_with(
+        folder.path().to_str().unwrap(),
+        LakeOptions {
+            fsync,
+            ..LakeOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 async fn create(lake: &Lake, rows: &RecordBatch, partition_by: &[&str]) -> Table {

@@ -5,6 +5,8 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use deltalake::logstore::object_store::local::LocalFileSystem;
+
 use super::*;
 use crate::lake::CommitError;
 use crate::lake::disk::Disk;
@@ -119,7 +121,7 @@ async fn a_version_that_another_put_is_forced_before_it_is_relied_on() {
     let folder = tempfile::tempdir().unwrap();
     // Written by a host that does not force, and was killed.
     let careless = Lake::over(
-        Arc::new(deltalake::logstore::object_store::local::LocalFileSystem::new()),
+        Arc::new(LocalFileSystem::new()),
         folder.path().to_str().unwrap(),
     );
     let mut there = table(&careless.unwrap()).await;

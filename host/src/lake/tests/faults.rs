@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use deltalake::Path;
 use deltalake::logstore::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    memory::InMemory,
 };
 use futures::stream::BoxStream;
 
@@ -33,6 +34,8 @@ pub(super) struct Faulty {
     pub(super) faults: Mutex<VecDeque<Fault>>,
     /// No version of the log can be read.
     pub(super) blind: AtomicBool,
+    /// What is there is overwritten, whatever the put asked for.
+    pub(super) overwrites: AtomicBool,
     pub(super) reads: AtomicUsize,
     pub(super) puts: AtomicUsize,
     pub(super) lists: AtomicUsize,
@@ -40,8 +43,13 @@ pub(super) struct Faulty {
 
 impl Faulty {
     pub(super) fn lake() -> (Arc<Self>, Lake) {
+        Self::lake_at("memory:///")
+    }
+
+    /// The lake at a URL within such a store.
+    pub(super) fn lake_at(uri: &str) -> (Arc<Self>, Lake) {
         let store = Arc::new(Self::default());
-        let lake = Lake::over(store.clone(), "memory:///").unwrap();
+        let lake = Lake::over(store.clone(), uri).unwrap();
         (store, lake)
     }
 
@@ -79,7 +87,7 @@ impl ObjectStore for Faulty {
         &'life0 self,
         location: &'life1 Path,
         payload: PutPayload,
-        options: PutOptions,
+        mut options: PutOptions,
     ) -> Answer<'async_trait, PutResult>
     where
         'life0: 'async_trait,
@@ -87,6 +95,9 @@ impl ObjectStore for Faulty {
         Self: 'async_trait,
     {
         Box::pin(async move {
+            if self.overwrites.load(Ordering::Relaxed) {
+                options.mode = PutMode::Overwrite;
+            }
             if !is_version(location) {
                 return self.inner.put_opts(location, payload, options).await;
             }

@@ -1,6 +1,7 @@
 //! The lake against a store that fails in every way a store can, and against what others may do
 //! to a log.
 
+mod cloud;
 mod commits;
 mod compact;
 mod disk;

@@ -1,6 +1,7 @@
 //! What a TOML can get wrong beyond its spelling.
 
 use super::*;
+use crate::lake::is_object_store;
 
 impl Config {
     /// The first thing that is wrong, and where in the text it stands.
@@ -11,6 +12,13 @@ impl Config {
                 self.version.span().start,
                 format!("version {found} of the format is not known here; write version = 1"),
             ));
+        }
+        if let Some(uri) = &self.lake.uri
+            && !self.lake.options.is_empty()
+            && !is_object_store(uri)
+        {
+            let problem = format!("{uri} is in no object store; remove [lake.options]");
+            return Err((0, problem));
         }
         self.check_fields()?;
         self.check_event()?;

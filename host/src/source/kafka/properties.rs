@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 
 use super::super::SourceError;
 use super::KafkaOptions;
+use crate::environment;
 
 /// Properties that exactly-once stands on, with the reason that an operator who sets another value
 /// is told.
@@ -94,8 +95,7 @@ pub fn plain(
         config.set(name, value);
     }
     for (name, value) in properties {
-        let value = expanded(value, |variable| std::env::var(variable).ok());
-        let value = value.map_err(|reason| SourceError::Property {
+        let value = environment::expanded(value).map_err(|reason| SourceError::Property {
             name: name.clone(),
             reason,
         })?;
@@ -150,40 +150,6 @@ fn check(config: &ClientConfig) -> Result<(), SourceError> {
     config.create_native_config().map(drop).map_err(refused)
 }
 
-/// A property's value, with the environment's word for each `${NAME}` in it. `$${` stands for `${`.
-/// The error says nothing of the value, which may be a secret.
-fn expanded(written: &str, environment: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut value = String::new();
-    let mut rest = written;
-    while let Some((before, after)) = rest.split_once("${") {
-        if let Some(before) = before.strip_suffix('$') {
-            value.push_str(before);
-            value.push_str("${");
-            rest = after;
-            continue;
-        }
-        let variable = after.split_once('}').filter(|(name, _)| is_variable(name));
-        let Some((name, after)) = variable else {
-            return Err(
-                "${ begins the name of an environment variable, as in ${KAFKA_PASSWORD}; write $${ where it is meant as it stands"
-                    .to_owned(),
-            );
-        };
-        let found = environment(name).ok_or_else(|| {
-            format!("the environment has no {name}; set it where the command is started")
-        })?;
-        value.push_str(before);
-        value.push_str(&found);
-        rest = after;
-    }
-    value.push_str(rest);
-    Ok(value)
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
 /// What librdkafka's refusal of a property, or of all together, means to us. A value that it quotes
 /// is left out: what should be a protocol's name may be a password in the wrong line.
 pub fn refused(error: KafkaError) -> SourceError {
@@ -236,22 +202,6 @@ mod tests {
         assert!(error.to_string().contains("fetch.min.byte"), "{error}");
         let error = member(&options("session.timeout.ms", "soon")).unwrap_err();
         assert!(error.to_string().contains("session.timeout.ms"), "{error}");
-    }
-
-    #[test]
-    fn a_secret_comes_from_the_environment_and_goes_into_no_error() {
-        let environment = |name: &str| (name == "KAFKA_PASSWORD").then(|| "s3cret".to_owned());
-        let good = |written| expanded(written, environment).unwrap();
-        assert_eq!(good("${KAFKA_PASSWORD}"), "s3cret");
-        assert_eq!(good("a ${KAFKA_PASSWORD}, b"), "a s3cret, b");
-        assert_eq!(good("pa$$word$ {} $"), "pa$$word$ {} $");
-        assert_eq!(good("$${KAFKA_PASSWORD}"), "${KAFKA_PASSWORD}");
-        let error = expanded("${KAFKA_PASWORD}", environment).unwrap_err();
-        assert!(error.contains("no KAFKA_PASWORD"), "{error}");
-        for written in ["hunter${2", "hunter${}2", "hunter${2-2}"] {
-            let error = expanded(written, environment).unwrap_err();
-            assert!(!error.contains('2'), "{error}");
-        }
     }
 
     #[test]
