@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use serde_json::json;
 
 use super::action::{self, Body, Format, Metadata};
@@ -18,6 +19,9 @@ use super::{
 /// A tail older than this is read anew before it is used: the log's clean-up may have taken away
 /// versions that it never saw, and a put into such a hole would vanish.
 pub(super) const STALE: Duration = Duration::from_secs(10 * 60);
+
+/// How often a table's first version is put while the store says that it exists and has none.
+const CREATE_ATTEMPTS: u32 = 8;
 
 /// The retention of the log for tables that do not say: the shortest that is allowed, since a
 /// table that is committed to every second has 86,400 versions a day.
@@ -121,16 +125,22 @@ impl Lake {
             return table.checked(spec);
         }
         let log = self.log(path)?;
-        let put = log.put(0, first_version(path, spec)?.into()).await;
-        let table = self.open_table(path).await?;
-        match (put, table) {
-            (_, Some(table)) => table.checked(spec),
-            (Err(error), None) => Err(error),
-            (Ok(Put::Done | Put::Exists), None) => Err(LakeError::HoleInLog {
-                table: path.to_owned(),
-                missing: 0,
-            }),
+        let first = Bytes::from(first_version(path, spec)?);
+        for _ in 0..CREATE_ATTEMPTS {
+            let put = log.put(0, first.clone()).await;
+            let table = self.open_table(path).await?;
+            match (put, table) {
+                (_, Some(table)) => return table.checked(spec),
+                (Err(error), None) => return Err(error),
+                // Some stores turn a put away for another that is under way and then fails: the
+                // version is still free.
+                (Ok(Put::Done | Put::Exists), None) => {}
+            }
         }
+        Err(LakeError::HoleInLog {
+            table: path.to_owned(),
+            missing: 0,
+        })
     }
 }
 

@@ -48,6 +48,14 @@ async fn a_commit_whose_reply_was_lost_is_found_again_and_not_put_twice() {
 }
 
 #[tokio::test]
+async fn a_table_is_made_though_the_store_says_that_its_first_version_exists() {
+    let (store, lake) = Faulty::lake();
+    store.next(Fault::Conflict);
+    store.next(Fault::Conflict);
+    assert_eq!(table(&lake).await.version(), 0);
+}
+
+#[tokio::test]
 async fn a_put_that_never_arrived_is_put_again_at_the_same_version() {
     let (store, lake) = Faulty::lake();
     let mut table = table(&lake).await;
