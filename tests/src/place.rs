@@ -324,6 +324,21 @@ impl Place {
             .collect()
     }
 
+    /// Loads a product dimension of the one product P1, while a host runs or not.
+    pub fn load_product(&self, pipeline: &Path, name: &str) {
+        let rows = format!(
+            "product_id,product_name,category,list_price,cost\nP1,{name},grocery,2.50,1.00\n"
+        );
+        let file = self.write("products.csv", rows);
+        let load = ["dimension", "load", "retail", "product"];
+        let files = [
+            file.to_str().unwrap(),
+            "--pipeline",
+            pipeline.to_str().unwrap(),
+        ];
+        self.assay(&[&load[..], &files].concat()).well();
+    }
+
     /// Runs a pipeline until everything is in gold, then has the books checked.
     pub fn run_to_the_end(&self, pipeline: &Path) {
         self.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])

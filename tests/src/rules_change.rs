@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -16,21 +16,6 @@ fn block_silver(place: &Place) -> PathBuf {
     let blocking = place.lake().join("retail/silver/sale_date=2025-03-02");
     std::fs::write(&blocking, "in the way").unwrap();
     blocking
-}
-
-/// Loads a product dimension of one product, while a host runs or not.
-fn load(place: &Place, pipeline: &Path, product: &str) {
-    let rows = format!(
-        "product_id,product_name,category,list_price,cost\nP1,{product},grocery,2.50,1.00\n"
-    );
-    let file = place.write("products.csv", rows);
-    let arguments = ["dimension", "load", "retail", "product"];
-    let files = [
-        file.to_str().unwrap(),
-        "--pipeline",
-        pipeline.to_str().unwrap(),
-    ];
-    place.assay(&[&arguments[..], &files].concat()).well();
 }
 
 /// Rows by their transaction, each of which is there once.
@@ -50,7 +35,7 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     let events = place.write("events/sales.ndjson", sale(1, 1, 2));
     let pipeline = place.retail_from_files(&events, &[]);
     place.run_to_the_end(&pipeline);
-    load(&place, &pipeline, "Tea");
+    place.load_product(&pipeline, "Tea");
 
     // The host dies between bronze and silver.
     place.append(&events, &(sale(2, 2, 2) + &sale(3, 2, -2)));
@@ -63,7 +48,7 @@ fn rows_that_were_taken_in_before_a_change_keep_their_verdict() {
     std::fs::remove_file(blocking).unwrap();
 
     // The dimension and the rules change, then it comes back.
-    load(&place, &pipeline, "Green tea");
+    place.load_product(&pipeline, "Green tea");
     let text = std::fs::read_to_string(&pipeline).unwrap();
     assert!(text.contains("max_quantity = 10000"));
     let stricter = text.replace("max_quantity = 10000", "max_quantity = 1");
@@ -97,7 +82,7 @@ fn a_dimension_that_is_loaded_while_the_host_runs_is_taken_up_by_the_next_batch(
     let place = Place::new();
     let events = place.write("events/sales.ndjson", sale(1, 1, 2) + &sale(2, 1, 1));
     let pipeline = place.retail_from_files(&events, &[("every = \"5s\"", "every = \"200ms\"")]);
-    load(&place, &pipeline, "Tea");
+    place.load_product(&pipeline, "Tea");
     let mut host = place.host(&["run", pipeline.to_str().unwrap()]);
     let sold = |ids: &[&str]| {
         let silver = by_id(place.rows_if_any("retail/silver"));
@@ -105,7 +90,7 @@ fn a_dimension_that_is_loaded_while_the_host_runs_is_taken_up_by_the_next_batch(
     };
     host.until("the first sales are in silver", |_| sold(&["T1", "T2"]));
 
-    load(&place, &pipeline, "Green tea");
+    place.load_product(&pipeline, "Green tea");
     place.append(&events, &(sale(3, 1, 2) + &sale(4, 2, 1)));
     host.until("the next sales are in silver", |_| sold(&["T3", "T4"]));
     let (ended, log) = host.stop();

@@ -436,19 +436,7 @@ fn what_does_not_fit_is_refused_before_it_judges_and_the_active_set_stays() {
 fn a_promotion_keeps_what_was_loaded_since_and_a_rollback_has_the_rows_of_its_set() {
     let place = Place::new();
     let (_, pipeline) = retail(&place, 0..10);
-    let load = |product: &str| {
-        let rows = format!(
-            "product_id,product_name,category,list_price,cost\nP1,{product},grocery,2.50,1.00\n"
-        );
-        let file = place.write("products.csv", rows);
-        let arguments = ["dimension", "load", "retail", "product"];
-        let files = [
-            file.to_str().unwrap(),
-            "--pipeline",
-            pipeline.to_str().unwrap(),
-        ];
-        place.assay(&[&arguments[..], &files].concat()).well();
-    };
+    let load = |product| place.load_product(&pipeline, product);
     let rows = || {
         let shown = rules(&place, &["show", "retail"]);
         shown["definition"]["dimensions"]["product"]["rows"].clone()

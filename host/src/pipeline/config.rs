@@ -3,6 +3,7 @@
 
 mod check;
 mod limits;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::limits::LimitsConfig;
+pub use self::values::parse_duration;
+use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
 use crate::names::{Tenant, check_name};
 use crate::schema::FieldType;
@@ -343,92 +346,6 @@ fn default_gold_every() -> Duration {
     GOLD_EVERY
 }
 
-/// Reads `[source.properties]`.
-fn properties<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    texts("[source.properties]", from)
-}
-
-/// Reads `[lake.options]`.
-fn store_options<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    texts("[lake.options]", from)
-}
-
-/// Reads a table of texts. What is wrong with one is said without its value, which may be a secret.
-fn texts<'de, D: serde::Deserializer<'de>>(
-    table: &str,
-    from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let read = toml::Table::deserialize(from)?;
-    let texts = read.into_iter().map(|(name, value)| match value {
-        toml::Value::String(value) => Ok((name, value)),
-        toml::Value::Table(_) => Err(format!(
-            "{table} {name}: put the name in quotes, as in \"{name}.…\" = \"…\""
-        )),
-        _ => Err(format!("{table} {name}: put the value in quotes")),
-    });
-    texts
-        .collect::<Result<_, String>>()
-        .map_err(serde::de::Error::custom)
-}
-
-/// Reads `"./lake"`, or a table of more than that.
-fn lake<'de, D: serde::Deserializer<'de>>(from: D) -> Result<LakeConfig, D::Error> {
-    struct Either;
-
-    impl<'de> serde::de::Visitor<'de> for Either {
-        type Value = LakeConfig;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a folder or URL in quotes, or a table [lake] with uri, fsync and options")
-        }
-
-        fn visit_str<E>(self, uri: &str) -> Result<LakeConfig, E> {
-            Ok(LakeConfig {
-                uri: Some(uri.to_owned()),
-                ..LakeConfig::default()
-            })
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<LakeConfig, A::Error> {
-            LakeConfig::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-        }
-    }
-
-    from.deserialize_any(Either)
-}
-
-/// Reads `"500ms"`, `"5s"`, `"2m"`.
-fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    parse_duration(&text).map_err(serde::de::Error::custom)
-}
-
-/// Reads `"500ms"`, `"5s"`, `"2m"`, `"1h"`.
-///
-/// # Errors
-/// A text that says which forms there are.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad =
-        || format!("{text:?} is no duration: use a whole number and ms, s, m or h, as in 500ms");
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let factor = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(bad()),
-    };
-    Ok(Duration::from_millis(
-        number.checked_mul(factor).ok_or_else(bad)?,
-    ))
-}
-
 impl Config {
     /// Reads one pipeline.
     ///
@@ -575,63 +492,4 @@ fn line_of(text: &str, at: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lake_is_its_uri_alone_or_a_table_and_is_forced_unless_it_says_otherwise() {
-        let read = |lake: &str| {
-            let text = format!(
-                "version = 1\ntenant = \"retail\"\n{lake}\n[source]\nkind = \"file\"\n\
-                 path = \"events\"\n[event.fields]\ntransaction_id = \"string\"\n\
-                 timestamp = \"timestamp\"\n"
-            );
-            let config = Config::parse(&text, Path::new("retail.toml"));
-            config.map(|config| (config.lake.uri, config.lake.fsync))
-        };
-        let named = || Some("./lake".to_owned());
-        assert_eq!(read("").unwrap(), (None, true));
-        assert_eq!(read("lake = \"./lake\"").unwrap(), (named(), true));
-        assert_eq!(read("[lake]\nuri = \"./lake\"").unwrap(), (named(), true));
-        let risky = "[lake]\nuri = \"./lake\"\nfsync = false";
-        assert_eq!(read(risky).unwrap(), (named(), false));
-        let said = read("[lake]\nfsink = false").unwrap_err().to_string();
-        assert!(said.contains("fsync"), "{said}");
-        let said = read("lake = 7").unwrap_err().to_string();
-        assert!(said.contains("a folder or URL"), "{said}");
-        let options = "[lake.options]\naccount_name = \"retail\"";
-        read(&format!("[lake]\nuri = \"az://lake/\"\n{options}")).unwrap();
-        read(options).unwrap();
-        let of_a_folder = format!("[lake]\nuri = \"./lake\"\n{options}");
-        let said = read(&of_a_folder).unwrap_err().to_string();
-        assert!(said.contains("./lake is in no object store"), "{said}");
-        for wrong in [
-            "[lake.options]\naccount_key = 4711",
-            "[lake.options]\naccount_key = x4711",
-            "[lake.options]\naccount.key = \"4711\"",
-            "lake = { options = { account_key = 4711 } }",
-        ] {
-            let said = read(wrong).unwrap_err().to_string();
-            assert!(said.contains("line") && !said.contains("4711"), "{said}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_property_is_said_without_its_value() {
-        let problem = |line: &str| {
-            let text = format!(
-                "version = 1\ntenant = \"retail\"\n[source]\nkind = \"kafka\"\nbrokers = \"b\"\n\
-                 topics = [\"t\"]\n[source.properties]\n{line}\n[event.fields]\n"
-            );
-            let error = Config::parse(&text, Path::new("retail.toml")).unwrap_err();
-            assert!(!error.to_string().contains("4711"), "{error}");
-            error.to_string()
-        };
-        let said = problem("sasl.password = \"4711\"");
-        assert!(said.contains("name in quotes"), "{said}");
-        let said = problem("\"sasl.password\" = 4711");
-        assert!(said.contains("sasl.password: put the value"), "{said}");
-        let said = problem("\"sasl.password\" = x4711");
-        assert!(said.contains("line 8"), "{said}");
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! The tables of one tenant as the coordinator's layers.
 
+mod error;
 mod follow;
 
 use std::collections::BTreeSet;
@@ -9,10 +10,11 @@ use std::time::Instant;
 use arrow::array::{Array, Int64Array};
 use tokio::task::block_in_place;
 
+pub use self::error::TenantError;
 use super::batch::{Batch, Prepared, decode};
-use super::breaker::{self, Breaker, Tripped};
+use super::breaker::{self, Breaker};
 use super::config::Config;
-use super::coordinate::{Layer, Layers, Problem, Setback};
+use super::coordinate::{Layer, Layers};
 use super::gathered::Gathered;
 use super::meter::Meter;
 use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
@@ -24,7 +26,7 @@ use crate::medallion::quarantine::{Kind, Quarantine};
 use crate::medallion::rules::Rules;
 use crate::medallion::silver::Silver;
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
-use crate::ruleset::{Registry, RuleSetError};
+use crate::ruleset::Registry;
 
 /// Rows read back from bronze at once.
 const ROWS_READ_BACK: usize = 65_536;
@@ -32,40 +34,6 @@ const ROWS_READ_BACK: usize = 65_536;
 const MOST_TRIES: usize = 20;
 /// The limits of rules are this much wider where quarantine covers a batch, and convict nobody.
 const WIDE: u32 = 16;
-
-/// Why a tenant's batch did not land.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TenantError {
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    #[error(transparent)]
-    RuleSet(#[from] RuleSetError),
-    #[error(transparent)]
-    Breaker(#[from] Tripped),
-    #[error("no rule set is active; run the tenant's pipeline once, or load a dimension")]
-    NoRuleSet,
-}
-
-impl Problem for TenantError {
-    fn setback(&self) -> Setback {
-        match self {
-            Self::Layer(LayerError::Fenced { .. } | LayerError::Changed { .. }) => Setback::Again,
-            Self::Layer(LayerError::Unsettled { .. }) => Setback::Later,
-            Self::Layer(LayerError::Lake(error)) | Self::RuleSet(RuleSetError::Lake(error)) => {
-                lake_setback(error)
-            }
-            _ => Setback::Stop,
-        }
-    }
-}
-
-fn lake_setback(error: &LakeError) -> Setback {
-    match error {
-        LakeError::Store { .. } | LakeError::DataFile { .. } | LakeError::Task(_) => Setback::Later,
-        _ => Setback::Stop,
-    }
-}
 
 /// What the rules made of a batch, and the duplicates once they are known.
 pub struct Judged {
