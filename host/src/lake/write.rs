@@ -25,10 +25,12 @@ const PUTS: usize = 8;
 /// How files are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Packing {
-    /// Snappy: for typed columns, quick to write and to read by all engines.
+    /// Snappy: quick to write and to read by all engines. For typed columns, and for whatever is
+    /// soon packed again with what comes after it.
     #[default]
     Quick,
-    /// Zstandard at its first level: for raw payloads, which it packs to half of what Snappy does.
+    /// Zstandard at its first level: for raw payloads that stay, which it packs to half of what
+    /// Snappy does.
     Dense,
 }
 

@@ -14,7 +14,7 @@ use super::judge::to_schema;
 use super::layer::{self, LayerError, commit_of, evolved, moves, put, retention};
 use super::rules::{Rules, identity_fields, timestamp_type};
 use super::stored::Stored;
-use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
+use crate::lake::{Commit, File, Lake, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's bronze table.
@@ -112,7 +112,7 @@ impl Bronze {
         let schema = evolved(&self.table, &Schema::new(wanted))?;
         let held = schema.as_ref().unwrap_or(self.table.schema());
         let rows = rows(cut, decoded, rules.number, held)?;
-        let mut writer = self.table.writer().with_packing(Packing::Dense);
+        let mut writer = self.table.writer();
         if let Some(schema) = &schema {
             writer = writer.with_schema(schema.clone());
         }

@@ -16,7 +16,7 @@ use super::judge::{Refusal, Verdict, to_schema};
 use super::layer::{self, DUPLICATES, LayerError, column, commit_of, moves, put, retention};
 use super::rules::{identity_fields, text_list, timestamp_type};
 use super::stored::{IDENTITY, Stored};
-use crate::lake::{Commit, File, Lake, Packing, Table, TableSpec};
+use crate::lake::{Commit, File, Lake, Table, TableSpec};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 
 /// A tenant's quarantine table.
@@ -96,7 +96,7 @@ impl Quarantine {
         }
         let columns = columns(cut, refusals, number)?;
         let rows = to_schema(&columns, self.table.schema(), refusals.len())?;
-        let writer = self.table.writer().with_packing(Packing::Dense);
+        let writer = self.table.writer();
         Ok(writer.write(&rows).await?)
     }
 
