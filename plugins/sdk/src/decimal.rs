@@ -61,6 +61,14 @@ impl<const SCALE: u8> Decimal<SCALE> {
         self.product(percent.units, u32::from(OTHER) + 2)
     }
 
+    /// This divided by another decimal, rounded to this one's scale: an average, or a price without
+    /// the tax that it includes. `None` where the other is zero, too.
+    pub fn divided_by<const OTHER: u8>(self, divisor: Decimal<OTHER>) -> Option<Self> {
+        let scaled = i128::from(self.units).checked_mul(10_i128.checked_pow(OTHER.into())?)?;
+        let divisor = i128::from(divisor.units);
+        rounded(scaled * divisor.signum(), divisor.abs()).map(Self::of_units)
+    }
+
     /// The same amount with another number of decimals.
     pub fn rescale<const OTHER: u8>(self) -> Option<Decimal<OTHER>> {
         let (from, to) = (u32::from(SCALE), u32::from(OTHER));
@@ -321,6 +329,37 @@ mod tests {
             "2.4".parse::<Decimal<1>>().unwrap().rescale::<3>(),
             Some(Decimal::of_units(2400))
         );
+    }
+
+    #[test]
+    fn a_quotient_is_rounded_half_away_from_zero_whatever_the_signs() {
+        let by = |amount: &str, divisor: &str| {
+            let divisor: Decimal<4> = divisor.parse().unwrap();
+            money(amount).divided_by(divisor).map(|m| m.to_string())
+        };
+        for (amount, divisor, expected) in [
+            ("10.00", "3", "3.33"),
+            ("20.00", "3", "6.67"),
+            ("0.05", "2", "0.03"),
+            ("-0.05", "2", "-0.03"),
+            ("0.05", "-2", "-0.03"),
+            ("-0.05", "-2", "0.03"),
+            ("0.04", "9", "0.00"),
+            ("119.00", "1.19", "100.00"),
+            ("0.00", "7", "0.00"),
+        ] {
+            let found = by(amount, divisor);
+            assert_eq!(found.as_deref(), Some(expected), "{amount} / {divisor}");
+        }
+        assert_eq!(by("1.00", "0"), None);
+        assert_eq!(by("92233720368547758.07", "0.5"), None);
+        assert_eq!(
+            by("92233720368547758.07", "1").as_deref(),
+            Some("92233720368547758.07")
+        );
+        let least = Decimal::<2>::of_units(i64::MIN);
+        assert_eq!(least.divided_by(Decimal::<0>::of_units(-1)), None);
+        assert_eq!(least.divided_by(Decimal::<0>::of_units(1)), Some(least));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which texts were seen: exact, and stored as the sorted texts, each after its length.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::column::append;
@@ -39,6 +40,12 @@ impl<'a> DistinctTexts<'a> {
     pub fn count(&self) -> Option<i64> {
         let texts = sorted(self.texts.clone()?);
         i64::try_from(texts.len()).ok()
+    }
+
+    /// Each text once, in the order of their bytes. `None`: as of [`DistinctTexts::count`].
+    pub fn texts(&self) -> Option<Vec<Cow<'a, str>>> {
+        let texts = sorted(self.texts.clone()?);
+        Some(texts.into_iter().map(String::from_utf8_lossy).collect())
     }
 
     pub(super) const fn unknown() -> Self {
@@ -140,6 +147,11 @@ mod tests {
         let bytes = seen(&["b", "a", "b"]).encode().unwrap().unwrap();
         assert_eq!(bytes, seen(&["a", "b"]).encode().unwrap().unwrap());
         assert_eq!(bytes, [1, b'a', 1, b'b']);
+        assert_eq!(
+            seen(&["b", "é", "a", "b"]).texts().unwrap(),
+            ["a", "b", "é"]
+        );
+        assert_eq!(DistinctTexts::unknown().texts(), None);
     }
 
     #[test]
