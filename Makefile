@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test chaos bench check components setup
+.PHONY: help demo test chaos bench check components examples setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -12,7 +12,7 @@ help: ## this list
 demo: components ## sixty stores start selling, and tables fill before your eyes
 	$(ASSAY) demo $(ARGS)
 
-test: components ## every test
+test: examples ## every test
 	@.ci/setup tests
 	$(CARGO) build --package assay --features faults --bin assay-faults
 	$(CARGO) test --workspace
@@ -35,6 +35,9 @@ check: setup ## format and lints, with warnings denied
 components: setup
 	$(CARGO) build --package assay
 	$(ASSAY) plugin build
+
+examples: components
+	$(ASSAY) plugin build plugins/sdk/examples/*
 
 setup:
 	@.ci/setup

@@ -58,6 +58,9 @@ mod repair;
 /// The second tenant: a week of real sales under rules of its own.
 mod online_retail;
 
+/// Rules of `plugins/sdk/examples`, with reference data that changes on a date.
+mod examples;
+
 /// Both tenants in one host: neither waits for the other, nor falls with it.
 mod two_tenants;
 

@@ -69,6 +69,22 @@ fn the_default_rules_pass_their_cases() {
 }
 
 #[test]
+fn the_examples_pass_their_cases_and_the_authors_page_names_each() {
+    let page = std::fs::read_to_string(repository().join("plugins/README.md")).unwrap();
+    let said = shell(&repository(), "assay plugin test plugins/sdk/examples/*").well();
+    let mut examples = 0;
+    for entry in std::fs::read_dir(repository().join("plugins/sdk/examples")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let (_, after) = said.split_once(&format!("{name}.wasm\n")).unwrap();
+        assert!(after.starts_with("  case "), "{name} has no cases\n{said}");
+        let link = format!("[`{name}`](sdk/examples/{name}/src/lib.rs)");
+        assert!(page.contains(&link), "plugins/README.md lacks {link}");
+        examples += 1;
+    }
+    assert_eq!(examples, 13, "twelve, of which one is of two components");
+}
+
+#[test]
 fn a_component_is_measured_against_another() {
     let line = "assay plugin bench plugins/validate-sales/validate-sales.wasm \
                 --against plugins/validate-online-retail/validate-online-retail.wasm";
