@@ -26,8 +26,12 @@ pub mod lake;
 
 pub mod plugin;
 
+pub mod amount;
+
 pub mod environment;
 
 pub mod names;
+
+pub mod processor;
 
 pub mod schema;

@@ -26,3 +26,5 @@ pub mod quarantine;
 pub mod silver;
 
 pub mod gold;
+
+pub mod compare;

@@ -2,6 +2,7 @@
 //! candidates that no rule refused.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
@@ -87,6 +88,19 @@ pub struct Judged {
     pub refusals: Vec<Refusal>,
     /// How many of the refusals are rows that a component could not be got over.
     pub guilty: usize,
+    /// What each component took, in the order of the calls.
+    pub spent: Vec<Spent>,
+}
+
+/// What a component took of a batch, its look-ups included.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    pub step: &'static str,
+    pub name: String,
+    pub rows: usize,
+    /// Of the processor.
+    pub time: Duration,
+    pub fuel: u64,
 }
 
 /// Leaves out the values that do not stay.

@@ -23,17 +23,16 @@ trait Function {
     const NAME: &'static str;
     /// What its answer is made of.
     fn fields(description: &GroupDescription) -> &[Field];
-    fn call(
-        &self,
-        with: &Configured,
-        groups: Range<usize>,
-        width: u32,
-    ) -> Result<GroupAnswer, Fault>;
+    fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault>;
 }
+
+/// What a call answered, and the fuel that it burnt.
+type Burnt = (GroupAnswer, u64);
 
 impl Configured {
     /// Folds rows into one state for each group. `columns` stand in the order of `reads`, `None` is
-    /// absent in every row; `group[i]` is the group of row i, below `groups`.
+    /// absent in every row; `group[i]` is the group of row i, below `groups`. Answers with the fuel
+    /// that it took, too.
     ///
     /// # Errors
     /// `Guest` names the first group that failed; nothing of the answer is kept then.
@@ -43,7 +42,7 @@ impl Configured {
         columns: &[Option<ArrayRef>],
         group: &[u32],
         groups: u32,
-    ) -> Result<Vec<ArrayRef>, CallError> {
+    ) -> Result<(Vec<ArrayRef>, u64), CallError> {
         let description = self.group_description(Fold::NAME)?;
         let host = |problem| {
             Err(CallError::Host {
@@ -86,6 +85,7 @@ impl Configured {
             description,
             groups,
         )
+        .map(|(state, _)| state)
     }
 
     /// Makes measures of states, row by row.
@@ -95,7 +95,8 @@ impl Configured {
     pub fn finish(&self, state: &[ArrayRef]) -> Result<Vec<ArrayRef>, CallError> {
         let description = self.group_description(Finish::NAME)?;
         let groups = even_length(Finish::NAME, state.iter())?;
-        self.by_groups(&Finish { description, state }, description, groups)
+        let finished = self.by_groups(&Finish { description, state }, description, groups);
+        finished.map(|(measures, _)| measures)
     }
 
     fn group_description(&self, function: &'static str) -> Result<&GroupDescription, CallError> {
@@ -109,8 +110,9 @@ impl Configured {
         function: &F,
         description: &GroupDescription,
         groups: usize,
-    ) -> Result<Vec<ArrayRef>, CallError> {
+    ) -> Result<(Vec<ArrayRef>, u64), CallError> {
         let fields = F::fields(description);
+        let mut fuel = 0;
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); fields.len()];
         let mut ranges = vec![(0..groups, 1)];
         while let Some((range, width)) = ranges.pop() {
@@ -119,7 +121,8 @@ impl Configured {
             }
             let (from, count) = (range.start, range.len());
             let fault = match self.one_range(function, fields, range, width) {
-                Ok(columns) => {
+                Ok((columns, burnt)) => {
+                    fuel += burnt;
                     parts
                         .iter_mut()
                         .zip(columns)
@@ -150,12 +153,12 @@ impl Configured {
             .iter()
             .zip(fields)
             .map(|(parts, field)| join(parts, field.kind));
-        joined
-            .collect::<Result<_, _>>()
-            .map_err(|problem| CallError::Host {
-                function: F::NAME,
-                problem,
-            })
+        let joined = joined.collect::<Result<_, _>>();
+        let joined = joined.map_err(|problem| CallError::Host {
+            function: F::NAME,
+            problem,
+        })?;
+        Ok((joined, fuel))
     }
 
     fn one_range<F: Function>(
@@ -164,9 +167,9 @@ impl Configured {
         fields: &[Field],
         range: Range<usize>,
         width: u32,
-    ) -> Result<Vec<ArrayRef>, Fault> {
+    ) -> Result<(Vec<ArrayRef>, u64), Fault> {
         let count = range.len();
-        let answer = function.call(self, range, width)?;
+        let (answer, burnt) = function.call(self, range, width)?;
         let batch = answer.map_err(|text| Fault::answer(&text))?;
         if size(batch.rows) != count {
             let found = batch.rows;
@@ -174,7 +177,8 @@ impl Configured {
                 "it answered with {found} rows for {count} groups"
             )));
         }
-        take(batch.columns, fields, count).map_err(|text| Fault::answer(&text))
+        let columns = take(batch.columns, fields, count).map_err(|text| Fault::answer(&text))?;
+        Ok((columns, burnt))
     }
 }
 
@@ -192,12 +196,7 @@ impl Function for Fold<'_> {
         &description.state
     }
 
-    fn call(
-        &self,
-        with: &Configured,
-        groups: Range<usize>,
-        width: u32,
-    ) -> Result<GroupAnswer, Fault> {
+    fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault> {
         let chosen: Vec<u32> = (0..self.rows)
             .zip(self.group)
             .filter(|(_, group)| groups.contains(&size(**group)))
@@ -234,7 +233,7 @@ impl Fold<'_> {
         group: &[u32],
         groups: &Range<usize>,
         width: u32,
-    ) -> Result<GroupAnswer, Fault> {
+    ) -> Result<Burnt, Fault> {
         let first = u32::try_from(groups.start).unwrap_or(u32::MAX);
         let count = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let shifted: Vec<u32> = group
@@ -246,7 +245,8 @@ impl Fold<'_> {
         let lent = lend(columns.zip(kinds), group.len())?;
         let mut session = ready(with, group.len().max(groups.len()), width)?;
         let params: Vec<_> = lent.iter().map(Lent::param).collect();
-        session.fold(&batch(&params, group.len()), &shifted, count)
+        let answer = session.fold(&batch(&params, group.len()), &shifted, count)?;
+        Ok((answer, session.burnt()))
     }
 }
 
@@ -263,18 +263,14 @@ impl Function for Merge<'_> {
         &description.state
     }
 
-    fn call(
-        &self,
-        with: &Configured,
-        groups: Range<usize>,
-        width: u32,
-    ) -> Result<GroupAnswer, Fault> {
+    fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault> {
         let left = lend_state(self.description, self.left, &groups)?;
         let right = lend_state(self.description, self.right, &groups)?;
         let mut session = ready(with, groups.len(), width)?;
         let left: Vec<_> = left.iter().map(Lent::param).collect();
         let right: Vec<_> = right.iter().map(Lent::param).collect();
-        session.merge(&batch(&left, groups.len()), &batch(&right, groups.len()))
+        let answer = session.merge(&batch(&left, groups.len()), &batch(&right, groups.len()))?;
+        Ok((answer, session.burnt()))
     }
 }
 
@@ -290,16 +286,12 @@ impl Function for Finish<'_> {
         &description.measures
     }
 
-    fn call(
-        &self,
-        with: &Configured,
-        groups: Range<usize>,
-        width: u32,
-    ) -> Result<GroupAnswer, Fault> {
+    fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault> {
         let state = lend_state(self.description, self.state, &groups)?;
         let mut session = ready(with, groups.len(), width)?;
         let state: Vec<_> = state.iter().map(Lent::param).collect();
-        session.finish(&batch(&state, groups.len()))
+        let answer = session.finish(&batch(&state, groups.len()))?;
+        Ok((answer, session.burnt()))
     }
 }
 

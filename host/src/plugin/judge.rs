@@ -23,6 +23,8 @@ pub struct Judged {
     pub verdicts: Vec<Verdict>,
     /// By row. No verdict is of a guilty row.
     pub guilty: Vec<Guilty>,
+    /// What all calls burnt, those too that failed.
+    pub fuel: u64,
 }
 
 /// One row that broke one rule.
@@ -88,6 +90,7 @@ impl Configured {
             rows,
             width,
             burnt: 0,
+            fuel: 0,
             calls: 0,
             parts: vec![Vec::new(); description.writes.len()],
             verdicts: Vec::new(),
@@ -112,6 +115,8 @@ struct Search<'a> {
     width: u32,
     /// Fuel of the calls that failed.
     burnt: u64,
+    /// Fuel of all calls.
+    fuel: u64,
     calls: usize,
     /// For each column written, its parts in the order of the rows.
     parts: Vec<Vec<ArrayRef>>,
@@ -173,6 +178,7 @@ impl Search<'_> {
         };
         let said = session.judge(&batch);
         let burnt = session.burnt();
+        self.fuel = self.fuel.saturating_add(burnt);
         let failed = |fault| Failed { fault, burnt };
         let said = said.map_err(failed)?;
         let judged = said.map_err(|text| failed(Fault::answer(&text)))?;
@@ -250,6 +256,7 @@ impl Search<'_> {
             columns,
             verdicts: self.verdicts,
             guilty: self.guilty,
+            fuel: self.fuel,
         })
     }
 }

@@ -14,7 +14,7 @@ use arrow::row::OwnedRow;
 use tokio::task::block_in_place;
 
 use self::states::{KeyRows, finish, merge, stored_states};
-pub use self::states::{States, fold, groups, merge_all};
+pub use self::states::{States, fold, fold_metered, groups, merge_all};
 use super::cut::Range;
 use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put, retention};
 use super::rules::{GoldRule, Rules};

@@ -123,7 +123,15 @@ fn called(rule: &GoldRule) -> impl Fn(CallError) -> LayerError {
 /// # Errors
 /// The component's own error, or a column that silver lacks.
 pub fn fold(rule: &GoldRule, rows: &RecordBatch) -> Result<Vec<States>, LayerError> {
-    let mut states = Vec::new();
+    fold_metered(rule, rows).map(|(states, _)| states)
+}
+
+/// As [`fold`], and says what fuel it took.
+///
+/// # Errors
+/// As [`fold`].
+pub fn fold_metered(rule: &GoldRule, rows: &RecordBatch) -> Result<(Vec<States>, u64), LayerError> {
+    let (mut states, mut fuel) = (Vec::new(), 0);
     for from in (0..rows.num_rows()).step_by(ROWS_A_FOLD) {
         let rows = rows.slice(from, ROWS_A_FOLD.min(rows.num_rows() - from));
         let keys: Vec<ArrayRef> = rule
@@ -140,10 +148,11 @@ pub fn fold(rule: &GoldRule, rows: &RecordBatch) -> Result<Vec<States>, LayerErr
             .map(|field| rows.column_by_name(&field.name).cloned())
             .collect();
         let count = u32::try_from(first.len()).unwrap_or(u32::MAX);
-        let state = rule
+        let (state, burnt) = rule
             .configured
             .fold(rows.num_rows(), &columns, &group, count)
             .map_err(called(rule))?;
+        fuel += burnt;
         let first = UInt32Array::from(first);
         let keys = keys
             .iter()
@@ -151,7 +160,7 @@ pub fn fold(rule: &GoldRule, rows: &RecordBatch) -> Result<Vec<States>, LayerErr
             .collect::<Result<Vec<_>, _>>()?;
         states.push(States { keys, state });
     }
-    Ok(states)
+    Ok((states, fuel))
 }
 
 /// The group of each row, and the first row of each group.

@@ -31,7 +31,7 @@ pub fn ask(
 ) -> Result<Answer, JudgeError> {
     let inputs = inputs(rules, rule, columns, rows)?;
     let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); rule.description.writes.len()];
-    let (mut verdicts, mut guilty) = (Vec::new(), Vec::new());
+    let (mut verdicts, mut guilty, mut fuel) = (Vec::new(), Vec::new(), 0);
     for from in (0..rows).step_by(ROWS_A_CALL) {
         let count = ROWS_A_CALL.min(rows - from);
         let slices: Vec<Option<ArrayRef>> = inputs
@@ -47,6 +47,7 @@ pub fn ask(
         answer.guilty.iter_mut().for_each(|g| g.row += before);
         verdicts.append(&mut answer.verdicts);
         guilty.append(&mut answer.guilty);
+        fuel += answer.fuel;
     }
     let written = rule.description.writes.iter().zip(&parts);
     let columns = written.map(|(field, parts)| {
@@ -60,6 +61,7 @@ pub fn ask(
         columns: columns.collect::<Result<_, _>>()?,
         verdicts,
         guilty,
+        fuel,
     })
 }
 

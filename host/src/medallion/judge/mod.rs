@@ -1,5 +1,6 @@
 //! What becomes of the rows of a batch: refused by a rule, or a candidate for silver. A pure
-//! function of the batch and its rule set; nothing here looks at a table or a clock.
+//! function of the batch and its rule set: nothing here looks at a table, nor at a clock but to say
+//! what the components took.
 
 mod ask;
 mod host;
@@ -20,8 +21,9 @@ use super::decode::Decoded;
 use super::key::KeyHash;
 use super::rules::{RowRule, Rules, SALE_DATE};
 use super::verdict::keep;
-pub use super::verdict::{Candidates, Judged, Refusal, Verdict};
+pub use super::verdict::{Candidates, Judged, Refusal, Spent, Verdict};
 use crate::plugin::{Action, CallError, Cause, Judged as Answer};
+use crate::processor::thread_time;
 
 /// Why a batch could not be judged. None of them convicts a row.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +82,7 @@ struct Work<'a> {
     warnings: Vec<Vec<String>>,
     refusals: Vec<Refusal>,
     guilty: usize,
+    spent: Vec<Spent>,
 }
 
 /// Why one row leaves, before its place is known.
@@ -121,6 +124,7 @@ impl<'a> Work<'a> {
             warnings: vec![Vec::new(); decoded.message.len()],
             refusals: Vec::new(),
             guilty: 0,
+            spent: Vec::new(),
         })
     }
 
@@ -164,7 +168,15 @@ impl<'a> Work<'a> {
 
     /// Lets one component judge all rows, and acts on its verdicts.
     fn apply(&mut self, rules: &Rules, rule: &RowRule, width: u32) -> Result<(), JudgeError> {
+        let begun = thread_time();
         let mut answer = ask(rules, rule, &self.columns, self.rows(), width)?;
+        self.spent.push(Spent {
+            step: rule.step,
+            name: rule.name.clone(),
+            rows: self.rows(),
+            time: thread_time().saturating_sub(begun),
+            fuel: answer.fuel,
+        });
         for (field, column) in rule.description.writes.iter().zip(answer.columns.drain(..)) {
             self.write(rules, &field.name, column);
         }
@@ -271,6 +283,7 @@ impl<'a> Work<'a> {
             },
             refusals: self.refusals,
             guilty: self.guilty,
+            spent: self.spent,
         }
     }
 }

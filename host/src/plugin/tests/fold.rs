@@ -74,7 +74,8 @@ fn fold(
     group: &[u32],
     groups: u32,
 ) -> Result<Vec<ArrayRef>, CallError> {
-    with.fold(values.len(), &[Some(integers(values))], group, groups)
+    let folded = with.fold(values.len(), &[Some(integers(values))], group, groups);
+    folded.map(|(state, _)| state)
 }
 
 fn named(error: CallError) -> (&'static str, u32, Cause) {
