@@ -195,6 +195,30 @@ impl Lake {
         }
     }
 
+    /// Puts bytes under a path, in the place of what was there.
+    ///
+    /// # Errors
+    /// `Store` if they can't be put.
+    pub async fn replace_object(&self, path: &str, bytes: Bytes) -> Result<(), LakeError> {
+        let put = self.objects().put(&checked(path)?, bytes.into()).await;
+        put.map(drop)
+            .map_err(|error| LakeError::store("write", path, error))
+    }
+
+    /// The paths of what lies right in a folder that is no table's, sorted.
+    ///
+    /// # Errors
+    /// `Store` if it can't be listed.
+    pub async fn list_objects(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        let objects = self.objects();
+        let listed = objects.list_with_delimiter(Some(&checked(folder)?)).await;
+        let listed = listed.map_err(|error| LakeError::store("list", folder, error))?;
+        let objects = listed.objects.into_iter();
+        let mut paths: Vec<String> = objects.map(|found| found.location.to_string()).collect();
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
     /// Finds out whether the store puts an object only where there is none, as commits need it, by
     /// an object that is gone again afterwards. A local disk does.
     ///

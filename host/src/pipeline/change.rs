@@ -42,6 +42,13 @@ pub enum ChangeError {
         number: RuleSetNumber,
         reason: String,
     },
+    #[error(
+        "rule set {number} is {state}, and only a staged one can be a shadow; `assay rules what-if` compares it over what is in bronze"
+    )]
+    NoShadow {
+        number: RuleSetNumber,
+        state: &'static str,
+    },
     #[error("there is no earlier rule set to go back to")]
     NothingEarlier,
     #[error(
@@ -123,7 +130,7 @@ impl Changes {
         let waiting = self.registry.sets().rev().find(|set| {
             set.definition == plan.definition
                 && set.base == active
-                && self.registry.state(set) == State::Staged
+                && self.registry.state(set).waits()
         });
         if let Some(set) = waiting {
             return Ok(Staged {
@@ -160,8 +167,7 @@ impl Changes {
             if set.cause.is_some() {
                 return Err(ChangeError::NotStaged { number });
             }
-            let (state, base) = (self.registry.state(set), set.base);
-            let mut definition = set.definition.clone();
+            let state = self.registry.state(set);
             if let Some(reason) = &set.failed {
                 let reason = reason.clone();
                 return Err(ChangeError::Failed { number, reason });
@@ -169,8 +175,7 @@ impl Changes {
             if state == State::Active {
                 return Err(ChangeError::ActiveAlready { number });
             }
-            let base = base.and_then(|base| self.registry.definition(base));
-            carry_on(&mut definition, base, self.registry.active_definition());
+            let definition = self.registry.as_activated(number)?;
             let cause = Cause::Promotion { of: number };
             match self.switch(definition, cause, number, who).await {
                 Ok(Some(activated)) => return Ok(activated),
@@ -179,6 +184,35 @@ impl Changes {
             }
         }
         Err(ChangeError::Contended { tries: MOST_TRIES })
+    }
+
+    /// Has a staged set judge live batches beside the active one, for a report, in the place of any
+    /// other that does; or, with `begins` false, no more.
+    ///
+    /// # Errors
+    /// A set that is not staged, or a lake that can't be written.
+    pub async fn shadow(
+        &mut self,
+        number: RuleSetNumber,
+        begins: bool,
+        who: &Who,
+    ) -> Result<(), ChangeError> {
+        self.registry.refresh().await?;
+        let set = self.registry.set(number)?;
+        if let Some(reason) = set.failed.clone() {
+            return Err(ChangeError::Failed { number, reason });
+        }
+        let state = self.registry.state(set);
+        match (state, begins) {
+            (State::Shadow, true) | (State::Staged, false) => return Ok(()),
+            (State::Shadow, false) | (State::Staged, true) => {}
+            _ => {
+                let state = state.as_str();
+                return Err(ChangeError::NoShadow { number, state });
+            }
+        }
+        let noted = self.registry.note_shadow(number, begins, who, now());
+        Ok(noted.await?)
     }
 
     /// Has a set that judged before judge again, from the next batch on and under a new number.
@@ -371,20 +405,6 @@ impl Changes {
         diff(from, to, |used: &DimensionUse| {
             rows.get(&used.rows?).cloned()
         })
-    }
-}
-
-/// Dimensions that a staged set has as its base had them take the rows of now.
-fn carry_on(staged: &mut Definition, base: Option<&Definition>, active: Option<&Definition>) {
-    let Some(active) = active else { return };
-    for (name, used) in &mut staged.dimensions {
-        let based = base.and_then(|base| base.dimensions.get(name));
-        let unchanged = based.is_some_and(|based| based.rows == used.rows);
-        if let Some(held) = active.dimensions.get(name)
-            && (unchanged || used.rows.is_none())
-        {
-            used.rows = held.rows;
-        }
     }
 }
 

@@ -86,6 +86,9 @@ pub struct Config {
     /// `[breaker]`: how many rows components may fail on before the tenant stops.
     #[serde(default)]
     pub breaker: BreakerConfig,
+    /// `[shadow]`: what a rule set may use that judges beside the active one.
+    #[serde(default)]
+    pub shadow: ShadowConfig,
     /// `[limits]`: what components may use.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -323,6 +326,23 @@ impl Default for BreakerConfig {
     }
 }
 
+/// What judges beside the active rule set, for a report.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShadowConfig {
+    /// `cpu`: the share of one core that it may have.
+    pub cpu: Spanned<f64>,
+}
+
+impl Default for ShadowConfig {
+    /// With the lowest priority, a twentieth of two cores that are busy, and less.
+    fn default() -> Self {
+        Self {
+            cpu: Spanned::new(0..0, 0.1),
+        }
+    }
+}
+
 fn default_key() -> Spanned<Vec<String>> {
     Spanned::new(0..0, vec!["transaction_id".to_owned()])
 }
@@ -428,6 +448,7 @@ impl Config {
             && self.source == other.source
             && self.batch == other.batch
             && self.dedup == other.dedup
+            && self.shadow.cpu.get_ref() == other.shadow.cpu.get_ref()
             && every(self) == every(other)
     }
 

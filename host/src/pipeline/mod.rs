@@ -16,6 +16,8 @@ pub mod worker;
 
 pub mod change;
 pub mod repair;
+pub mod shadow;
 pub mod start;
 pub mod verify;
 pub mod watch;
+pub mod what_if;

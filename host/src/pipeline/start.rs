@@ -13,7 +13,7 @@ use crate::lake::{Lake, LakeError};
 use crate::medallion::parquet_blob;
 use crate::names::RuleSetNumber;
 use crate::plugin::Sandbox;
-use crate::ruleset::{Cause, RuleSet, RuleSetError, State, Who};
+use crate::ruleset::{Cause, RuleSet, RuleSetError, Who};
 
 /// Why a tenant could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +88,7 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
             );
             return Ok(true);
         }
-        let waits =
-            |set: &&RuleSet| registry.state(set) == State::Staged && is_like(Some(&set.definition));
+        let waits = |set: &&RuleSet| registry.state(set).waits() && is_like(Some(&set.definition));
         let staged = registry.sets().rev().find(waits).map(|set| set.number);
         if let Some(number) = staged
             && !as_active

@@ -17,6 +17,7 @@ use super::config::Config;
 use super::coordinate::{Layer, Layers};
 use super::gathered::Gathered;
 use super::meter::Meter;
+use super::shadow::Shadow;
 use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
@@ -57,6 +58,7 @@ pub struct TenantLayers {
     gold: Vec<Gathered>,
     meter: Arc<Meter>,
     breaker: Breaker,
+    shadow: Shadow,
     /// The tables whose small files are packed; who had its turn last stands last. Gold's
     /// partitions are replaced as a whole.
     packed: [(Layer, Packing); 3],
@@ -89,6 +91,7 @@ impl TenantLayers {
             pinned: None,
             meter,
             breaker: Breaker::new(&config.breaker),
+            shadow: Shadow::new(lake, config),
             packed: [
                 (Layer::Bronze, Packing::Dense),
                 (Layer::Quarantine, Packing::Dense),
@@ -107,6 +110,11 @@ impl TenantLayers {
                 Some((Partition::of_app_id(&self.tenant, app_id)?, txn.version))
             })
             .collect()
+    }
+
+    /// Ends what runs beside the loop, at the host's end.
+    pub async fn end(&mut self) {
+        self.shadow.end().await;
     }
 
     fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
@@ -320,6 +328,7 @@ impl Layers for TenantLayers {
         batch.fresh = true;
         let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
+        self.shadow.offer(&batch.cut, rules.number);
         self.note_cut_over(&batch.cut, rules.number);
         let judged = judged.map_err(TenantError::from).and_then(|judged| {
             self.breaker.check(rules.number, counted(&judged))?;

@@ -81,7 +81,7 @@ impl Watch {
         }
         if !config.runs_like(&self.config) {
             tracing::warn!(
-                "{}: [lake], [source], [batch], [dedup] and gold's every are taken up by a restart alone",
+                "{}: [lake], [source], [batch], [dedup], [shadow] and gold's every are taken up by a restart alone",
                 config.path.display()
             );
         }

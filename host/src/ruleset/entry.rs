@@ -60,6 +60,11 @@ pub(super) enum Entry {
         definition: Box<Definition>,
         cause: Cause,
     },
+    /// A staged set begins to judge beside the active one, or ends to. There is one at a time.
+    Shadow {
+        of: RuleSetNumber,
+        begins: bool,
+    },
     /// A staged set that can't be promoted; why is the reason.
     Fail {
         number: RuleSetNumber,
@@ -139,6 +144,14 @@ impl Entry {
                     ..Row::default()
                 }
             }
+            Self::Shadow { of, begins } => Row {
+                kind: match begins {
+                    true => "shadow",
+                    false => "shadow-end",
+                },
+                ruleset: Some(*of),
+                ..Row::default()
+            },
             Self::Fail { number } => Row {
                 kind: "fail",
                 failed: Some(*number),
@@ -238,6 +251,10 @@ impl Stored {
                         return Err(unreadable(format!("its cause is {other:?}")));
                     }
                 },
+            },
+            Some(kind @ ("shadow" | "shadow-end")) => Entry::Shadow {
+                of: named,
+                begins: kind == "shadow",
             },
             Some("fail") => Entry::Fail { number: failed },
             Some("toml") => Entry::Toml { of: named },

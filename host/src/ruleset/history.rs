@@ -9,6 +9,8 @@ use crate::names::RuleSetNumber;
 pub enum State {
     /// It waits for its promotion.
     Staged,
+    /// It waits, and judges beside the active one meanwhile, for a report.
+    Shadow,
     /// It judges what comes now.
     Active,
     /// It judged once.
@@ -18,9 +20,15 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it may be promoted.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Staged | Self::Shadow)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Staged => "staged",
+            Self::Shadow => "shadow",
             Self::Active => "active",
             Self::Retired => "retired",
             Self::Failed => "failed",
@@ -73,6 +81,12 @@ pub(super) fn told(number: RuleSetNumber, entry: &Entry) -> String {
                 }
             };
             format!("rule set {number} activated{how}")
+        }
+        Entry::Shadow { of, begins: true } => {
+            format!("rule set {of} judges beside the active one, for a report")
+        }
+        Entry::Shadow { of, begins: false } => {
+            format!("rule set {of} does not judge beside the active one any more")
         }
         Entry::Fail { number } => format!("rule set {number} failed"),
         Entry::Toml { of } => format!("the TOML at a host's start is that of rule set {of}"),

@@ -7,6 +7,7 @@
 mod diff;
 mod entry;
 mod history;
+mod promotion;
 mod ready;
 mod registry;
 mod store;

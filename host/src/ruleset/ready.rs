@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::history::State;
 use super::registry::Registry;
 use super::store::RuleSetError;
 use crate::medallion::definition::Definition;
@@ -110,7 +109,7 @@ impl Registry {
         }
         let after = self.warmed.max(self.active.unwrap_or(RuleSetNumber(0)));
         let mut staged = self.sets.values().filter(|set| set.number > after);
-        let Some(set) = staged.find(|set| self.state(set) == State::Staged) else {
+        let Some(set) = staged.find(|set| self.state(set).waits()) else {
             return;
         };
         let (number, definition) = (set.number, set.definition.clone());
@@ -121,6 +120,18 @@ impl Registry {
             }
         }
         self.warmed = number;
+    }
+
+    /// Begins to make ready, beside whatever else goes on, what activating a set would activate.
+    ///
+    /// # Errors
+    /// A number that there is not, or a blob that is gone.
+    pub async fn begin(
+        &self,
+        number: RuleSetNumber,
+    ) -> Result<JoinHandle<Result<Rules, RulesError>>, RuleSetError> {
+        let definition = self.as_activated(number)?;
+        self.prepare(number, definition, BTreeMap::new()).await
     }
 
     /// Tries whether a definition can be made ready, with blobs that need not be stored.

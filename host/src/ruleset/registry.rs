@@ -24,6 +24,8 @@ pub struct Registry {
     pub(super) active: Option<RuleSetNumber>,
     /// The set that the TOML of a host's last start said.
     toml: Option<RuleSetNumber>,
+    /// The staged set that was last told to judge beside the active one.
+    pub(super) shadow: Option<RuleSetNumber>,
     repins: Vec<Repin>,
     history: Vec<Change>,
     pub(super) ready: BTreeMap<RuleSetNumber, Arc<Rules>>,
@@ -51,6 +53,7 @@ impl Registry {
             sets: BTreeMap::new(),
             active: None,
             toml: None,
+            shadow: None,
             repins: Vec::new(),
             history: Vec::new(),
             ready: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl Registry {
         match (set.cause, set.promoted.and_then(|by| self.sets.get(&by))) {
             (Some(_), _) => State::Retired,
             (None, Some(promoted)) => self.state(promoted),
+            (None, None) if self.shadow == Some(set.number) => State::Shadow,
             (None, None) => State::Staged,
         }
     }
@@ -212,6 +216,22 @@ impl Registry {
             .map(|_| ())
     }
 
+    /// Has a staged set judge beside the active one, in the place of any other that does, or ends
+    /// that.
+    ///
+    /// # Errors
+    /// A lake that can't be written.
+    pub async fn note_shadow(
+        &mut self,
+        of: RuleSetNumber,
+        begins: bool,
+        who: &Who,
+        at: i64,
+    ) -> Result<(), RuleSetError> {
+        let entry = Entry::Shadow { of, begins };
+        self.add(who, at, &entry).await.map(|_| ())
+    }
+
     /// Notes that a staged set can't be promoted.
     ///
     /// # Errors
@@ -286,6 +306,11 @@ impl Registry {
         (latest.map_or(pinned, |repin| repin.number), boundary)
     }
 
+    /// Whether any rows were re-pinned.
+    pub fn has_repins(&self) -> bool {
+        !self.repins.is_empty()
+    }
+
     /// The number that the next change will have, unless another is quicker.
     pub fn next(&self) -> RuleSetNumber {
         RuleSetNumber(self.last().0 + 1)
@@ -342,6 +367,10 @@ impl Registry {
                 }
                 Entry::Activate { definition, cause } => {
                     self.activated(number, *definition, cause, &who);
+                }
+                Entry::Shadow { of, begins: true } => self.shadow = Some(of),
+                Entry::Shadow { of, begins: false } => {
+                    self.shadow.take_if(|shadow| *shadow == of);
                 }
                 Entry::Fail { number } => self.failed(number, &who),
                 Entry::Toml { of } => self.toml = Some(of),

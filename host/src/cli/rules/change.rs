@@ -38,6 +38,7 @@ pub async fn stage(
     let already = if already { " already" } else { "" };
     println!("{tenant}: rule set {number} is staged{already}; nothing judges by it yet");
     lines(&differences);
+    println!("see what it would do: assay rules shadow {tenant} {number}");
     println!("have it judge: assay rules promote {tenant} {number} --why \"…\"");
     Ok(())
 }
@@ -61,6 +62,21 @@ pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyho
     println!("{tenant}: rule set {number} judges from the next batch on: it is {of}{before}");
     lines(differences);
     Ok(())
+}
+
+pub fn shadow(tenant: &Tenant, number: RuleSetNumber, begins: bool, as_json: bool) {
+    let state = if begins { "shadow" } else { "staged" };
+    if as_json {
+        println!(
+            "{}",
+            json!({ "tenant": tenant, "number": number, "state": state })
+        );
+    } else if begins {
+        println!("{tenant}: rule set {number} judges beside the active one on running hosts");
+        println!("see what it would do: assay rules report {tenant} {number}");
+    } else {
+        println!("{tenant}: rule set {number} judges no more, and stays staged");
+    }
 }
 
 pub fn differences(

@@ -1,7 +1,9 @@
 //! `assay rules`: which rule sets there were, which judges, and how another takes over.
 
 mod change;
+mod report;
 mod show;
+mod what_if;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +42,46 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Have a staged rule set judge live batches beside the active one, for a report, on every
+    /// running host. It writes no rows. There is one at a time
+    ///
+    /// Each host gives it a thread of the lowest priority and a share of one core (`[shadow] cpu`).
+    /// Batches that there is no time for are left out, and counted. A set that would stop the tenant
+    /// fails here, with the reason in `assay rules history`; the active one is none the wiser.
+    Shadow {
+        tenant: Tenant,
+        /// The number that staging gave it
+        number: i64,
+        /// Have it judge no more; it stays staged, and its report stays
+        #[arg(long)]
+        stop: bool,
+        /// Why, for the history
+        #[arg(long)]
+        why: Option<String>,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a shadow would do otherwise than the active rule set: verdicts, columns, money, cost
+    Report {
+        tenant: Tenant,
+        /// The rule set's number; the one that is a shadow now without it
+        number: Option<i64>,
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Answer in JSON, with everything that there is
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what another rule set would have made of messages that are in bronze. Nothing is written,
+    /// and no host is needed
+    ///
+    /// Compares verdicts by rule, columns of silver, sums of gold by its partitions, and what the
+    /// components cost, with the set that judges now. Rows are compared as the rules leave them,
+    /// before duplicates are left out.
+    WhatIf(what_if::Args),
     /// Have a staged rule set judge from the next batch on, on every running host. Dimensions keep
     /// the rows that were loaded since it was staged
     Promote {
@@ -144,6 +186,33 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => change::stage(&tenant, why, &pipeline, &lake, json).await,
+            Verb::Shadow {
+                tenant,
+                number,
+                stop,
+                why,
+                lake,
+                json,
+            } => {
+                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let why = why.unwrap_or_else(|| "to see what it would do".to_owned());
+                let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
+                changes.shadow(number, !stop, &who).await?;
+                change::shadow(&tenant, number, !stop, json);
+                Ok(())
+            }
+            Verb::Report {
+                tenant,
+                number,
+                lake,
+                json,
+            } => {
+                let lake = lake.named()?;
+                let changes = existing(&lake, &tenant).await?;
+                let number = number.map(RuleSetNumber);
+                report::show(&lake, &tenant, &changes.registry, number, json).await
+            }
+            Verb::WhatIf(args) => what_if::run(args).await,
             Verb::Promote {
                 tenant,
                 number,

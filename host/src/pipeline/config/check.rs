@@ -60,6 +60,14 @@ impl Config {
             let problem = "window = 0 holds no rows: use 1 or more".to_owned();
             return Err((window.span().start, problem));
         }
+        let cpu = &self.shadow.cpu;
+        if !(*cpu.get_ref() > 0.0 && *cpu.get_ref() <= 1.0) {
+            let problem = format!(
+                "cpu = {} is no share of a core: use more than 0, and at most 1",
+                cpu.get_ref()
+            );
+            return Err((cpu.span().start, problem));
+        }
         let steps = [&self.cleanse, &self.validate, &self.enrich];
         let rows = steps.into_iter().flatten();
         let rows = rows.map(|used| (&used.component, &used.limits));

@@ -19,6 +19,12 @@ impl TenantLayers {
     pub async fn follow_rules(&mut self) -> Result<Arc<Rules>, TenantError> {
         self.registry.refresh().await?;
         self.registry.warm().await;
+        let rules = self.follow_active().await?;
+        self.shadow.follow(&mut self.registry, &rules).await;
+        Ok(rules)
+    }
+
+    async fn follow_active(&mut self) -> Result<Arc<Rules>, TenantError> {
         loop {
             let active = self.registry.active().ok_or(TenantError::NoRuleSet)?;
             if active == self.judging {

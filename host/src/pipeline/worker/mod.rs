@@ -117,6 +117,7 @@ impl<S: Source> Worker<S> {
             Ok(()) => self.finish().await,
             Err(error) => Err(error),
         };
+        self.coordinator.layers.end().await;
         self.source.close().await;
         landed
     }
