@@ -35,7 +35,7 @@ fn corpus() -> PathBuf {
 }
 
 /// A core module of a world of the contract as a component.
-fn component(text: &str, world: &str) -> Vec<u8> {
+pub fn component(text: &str, world: &str) -> Vec<u8> {
     let mut core = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
@@ -46,7 +46,7 @@ fn component(text: &str, world: &str) -> Vec<u8> {
 }
 
 /// One of the corpus's modules around what it does to a row of 13, and beside its functions.
-fn around(kind: &str, at_13: &str, top: &str) -> Vec<u8> {
+pub fn around(kind: &str, at_13: &str, top: &str) -> Vec<u8> {
     let module = std::fs::read_to_string(corpus().join(format!("{kind}.wat"))).unwrap();
     // Comments come first, and they name the places too.
     let body = module.find("(module").unwrap();

@@ -34,6 +34,10 @@ mod rules_change;
 /// what fails is loud and changes nothing.
 mod rules_swap;
 
+/// Rule sets that judge beside the active one: what they report comes true, what they break is
+/// theirs alone, and promotions are held to it.
+mod shadow;
+
 /// What the README tells to type is typed.
 mod readme;
 

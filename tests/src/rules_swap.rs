@@ -35,7 +35,7 @@ fn retail(place: &Place, first: std::ops::Range<u32>) -> (PathBuf, PathBuf) {
 }
 
 /// Another version of a pipeline, in a folder of its own.
-fn version(place: &Place, pipeline: &Path, name: &str, replace: &[(&str, &str)]) -> PathBuf {
+pub fn version(place: &Place, pipeline: &Path, name: &str, replace: &[(&str, &str)]) -> PathBuf {
     let mut text = std::fs::read_to_string(pipeline).unwrap();
     for (from, to) in replace {
         assert!(text.contains(from), "{from:?}");
@@ -44,31 +44,31 @@ fn version(place: &Place, pipeline: &Path, name: &str, replace: &[(&str, &str)])
     place.write(&format!("{name}/retail.toml"), text)
 }
 
-const LOOSE: &str = "max_quantity = 10000";
-const STRICT: &str = "max_quantity = 5";
+pub const LOOSE: &str = "max_quantity = 10000";
+pub const STRICT: &str = "max_quantity = 5";
 
-fn rules(place: &Place, arguments: &[&str]) -> Value {
+pub fn rules(place: &Place, arguments: &[&str]) -> Value {
     let said = place.assay(&[&["rules"], arguments, &["--json"]].concat());
     serde_json::from_str(&said.well()).unwrap()
 }
 
-fn stage(place: &Place, pipeline: &Path) -> Value {
+pub fn stage(place: &Place, pipeline: &Path) -> Value {
     let pipeline = pipeline.to_str().unwrap();
     rules(place, &["stage", "retail", "--pipeline", pipeline])
 }
 
-fn promote(place: &Place, number: i64) -> i64 {
+pub fn promote(place: &Place, number: i64) -> i64 {
     let number = number.to_string();
     let arguments = ["promote", "retail", &number, "--why", "a test"];
     rules(place, &arguments)["number"].as_i64().unwrap()
 }
 
-fn number(said: &Value) -> i64 {
+pub fn number(said: &Value) -> i64 {
     said["number"].as_i64().unwrap()
 }
 
 /// The state of a rule set, and why it failed.
-fn state(place: &Place, number: i64) -> (String, String) {
+pub fn state(place: &Place, number: i64) -> (String, String) {
     let history = rules(place, &["history", "retail"]);
     let changes = history.as_array().unwrap();
     let change = changes.iter().find(|change| change["number"] == number);
@@ -81,21 +81,21 @@ fn state(place: &Place, number: i64) -> (String, String) {
     (text("state"), text("failed"))
 }
 
-fn run(place: &Place, pipeline: &Path) -> Host {
+pub fn run(place: &Place, pipeline: &Path) -> Host {
     place.host(&["run", pipeline.to_str().unwrap()])
 }
 
-fn id_of(row: &Value) -> u32 {
+pub fn id_of(row: &Value) -> u32 {
     let raw: Value = serde_json::from_str(row["_raw"].as_str().unwrap()).unwrap();
     let id = raw["transaction_id"].as_str().unwrap();
     id[1..].parse().unwrap()
 }
 
-fn taken(place: &Place) -> usize {
+pub fn taken(place: &Place) -> usize {
     place.rows_if_any("retail/bronze").len()
 }
 
-fn books_balance(place: &Place) {
+pub fn books_balance(place: &Place) {
     let books = place.assay(&["verify"]).well();
     assert!(books.contains("retail: the books balance"), "{books}");
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::{EventSchema, Unknown};
 use super::dimension::DimensionSpec;
+use super::gate::Gate;
 use crate::names::Digest;
 use crate::plugin::Limits;
 use crate::schema::{FieldType, NamedType};
@@ -29,6 +30,12 @@ pub struct Definition {
     pub enrich: Vec<RuleUse>,
     pub gold: Vec<GoldUse>,
     pub dimensions: BTreeMap<String, DimensionUse>,
+    /// What another set must show as a shadow before it is promoted in this one's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<Gate>,
+    /// What another set that took this one's place must hold to, or this one judges again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Gate>,
 }
 
 /// A dimension's field that names a row's time zone.

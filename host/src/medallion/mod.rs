@@ -8,6 +8,7 @@ pub mod dimension;
 pub mod parquet_blob;
 
 pub mod definition;
+pub mod gate;
 pub mod rules;
 
 pub mod cut;

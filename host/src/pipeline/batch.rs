@@ -146,6 +146,8 @@ mod tests {
             enrich: Vec::new(),
             gold: Vec::new(),
             dimensions: BTreeMap::new(),
+            promotion: None,
+            rollback: None,
         };
         let mut workshop = Workshop::new(Sandbox::new().unwrap());
         let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());

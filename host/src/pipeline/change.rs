@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::config::Config;
 use super::fit::fits_lake;
 use super::plan::{Plan, PlanError};
+use super::shadow::check_gate;
 use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::{Definition, DimensionUse};
 use crate::medallion::layer::{LayerError, Put, commit_of, evolved, put};
@@ -48,6 +49,14 @@ pub enum ChangeError {
     NoShadow {
         number: RuleSetNumber,
         state: &'static str,
+    },
+    #[error(
+        "rule set {number} is not promoted: rule set {active} asks for more under [promotion]: {missing}; `assay rules report` shows what there is, and --despite-gates promotes it all the same"
+    )]
+    Gated {
+        number: RuleSetNumber,
+        active: RuleSetNumber,
+        missing: String,
     },
     #[error("there is no earlier rule set to go back to")]
     NothingEarlier,
@@ -155,11 +164,37 @@ impl Changes {
     /// were keep the rows of now: what was loaded since is not undone.
     ///
     /// # Errors
-    /// A set that is not staged, or `Unfit`, which marks it failed; a lake that can't be written.
+    /// A set that is not staged; `Gated`, where it does not show what the active one's `[promotion]`
+    /// asks for; or `Unfit`, which marks it failed; a lake that can't be written.
     pub async fn promote(
         &mut self,
         number: RuleSetNumber,
         who: &Who,
+    ) -> Result<Activated, ChangeError> {
+        self.promoted(number, who, true).await
+    }
+
+    /// As [`Self::promote`], whatever the active set's `[promotion]` asks for. The history says so.
+    ///
+    /// # Errors
+    /// As [`Self::promote`], but for `Gated`.
+    pub async fn promote_despite_gates(
+        &mut self,
+        number: RuleSetNumber,
+        who: &Who,
+    ) -> Result<Activated, ChangeError> {
+        let who = Who {
+            by: who.by.clone(),
+            why: format!("despite the gates: {}", who.why),
+        };
+        self.promoted(number, &who, false).await
+    }
+
+    async fn promoted(
+        &mut self,
+        number: RuleSetNumber,
+        who: &Who,
+        gated: bool,
     ) -> Result<Activated, ChangeError> {
         for _ in 0..MOST_TRIES {
             self.registry.refresh().await?;
@@ -174,6 +209,9 @@ impl Changes {
             }
             if state == State::Active {
                 return Err(ChangeError::ActiveAlready { number });
+            }
+            if gated {
+                check_gate(&self.lake, &self.tenant, &self.registry, number).await?;
             }
             let definition = self.registry.as_activated(number)?;
             let cause = Cause::Promotion { of: number };

@@ -2,6 +2,7 @@
 //! here, with the line; what needs the components and the lake is checked where they are read.
 
 mod check;
+mod gate;
 mod limits;
 mod values;
 
@@ -13,6 +14,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::gate::GateConfig;
 pub use self::limits::LimitsConfig;
 pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
@@ -89,6 +91,10 @@ pub struct Config {
     /// `[shadow]`: what a rule set may use that judges beside the active one.
     #[serde(default)]
     pub shadow: ShadowConfig,
+    /// `[promotion]`: what another rule set must show before it takes this one's place.
+    pub promotion: Option<GateConfig>,
+    /// `[rollback]`: what another that took this one's place must hold to.
+    pub rollback: Option<GateConfig>,
     /// `[limits]`: what components may use.
     #[serde(default)]
     pub limits: LimitsConfig,

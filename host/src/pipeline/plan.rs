@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use toml::Spanned;
 
-use super::config::{ComponentConfig, Config, ConfigError, LimitsConfig};
+use super::config::{ComponentConfig, Config, ConfigError, GateConfig, LimitsConfig};
 use crate::medallion::decode::Unknown;
 use crate::medallion::definition::{Definition, DimensionUse, GoldUse, RuleUse, ZoneLookUp};
 use crate::medallion::dimension::{DimensionError, read_file};
@@ -126,6 +126,8 @@ impl Plan {
             enrich,
             gold,
             dimensions,
+            promotion: config.promotion.as_ref().map(GateConfig::gate),
+            rollback: config.rollback.as_ref().map(GateConfig::gate),
         };
         Ok(Self { definition, blobs })
     }

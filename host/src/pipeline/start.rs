@@ -102,8 +102,26 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
             return Ok(true);
         }
     }
+    let gated = registry.active_definition();
+    if gated.is_some_and(|active| active.promotion.is_some()) && !as_active {
+        return stage_toml(changes, config, &who).await;
+    }
     let number = changes.activate(&plan, Cause::Toml, &who).await?;
     Ok(number.is_some())
+}
+
+/// Has a TOML wait for its promotion, as the active set asks for.
+async fn stage_toml(changes: &mut Changes, config: &Config, who: &Who) -> Result<bool, StartError> {
+    let number = changes.stage(config, who).await?.number;
+    changes.registry.note_toml(number, who, now()).await?;
+    let active = changes.registry.active().unwrap_or(number);
+    tracing::warn!(
+        ruleset = active.0,
+        "{1} says other rules, and rule set {active} has them show first what they do ([promotion]), so they are staged as {number}: assay rules shadow {0} {number}, then assay rules promote {0} {number}",
+        config.tenant,
+        config.path.display()
+    );
+    Ok(true)
 }
 
 /// Loads a dimension from a file and activates the rule set that has it. A running host takes it

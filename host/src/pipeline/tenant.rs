@@ -17,7 +17,7 @@ use super::config::Config;
 use super::coordinate::{Layer, Layers};
 use super::gathered::Gathered;
 use super::meter::Meter;
-use super::shadow::Shadow;
+use super::shadow::{Guard, Shadow};
 use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
@@ -59,6 +59,7 @@ pub struct TenantLayers {
     meter: Arc<Meter>,
     breaker: Breaker,
     shadow: Shadow,
+    guard: Guard,
     /// The tables whose small files are packed; who had its turn last stands last. Gold's
     /// partitions are replaced as a whole.
     packed: [(Layer, Packing); 3],
@@ -92,6 +93,7 @@ impl TenantLayers {
             meter,
             breaker: Breaker::new(&config.breaker),
             shadow: Shadow::new(lake, config),
+            guard: Guard::new(*config.shadow.cpu.get_ref()),
             packed: [
                 (Layer::Bronze, Packing::Dense),
                 (Layer::Quarantine, Packing::Dense),
@@ -329,6 +331,7 @@ impl Layers for TenantLayers {
         let judged = self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
         self.shadow.offer(&batch.cut, rules.number);
+        self.guard.offer(&batch.cut, rules.number);
         self.note_cut_over(&batch.cut, rules.number);
         let judged = judged.map_err(TenantError::from).and_then(|judged| {
             self.breaker.check(rules.number, counted(&judged))?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::medallion::definition::{Definition, DimensionUse, RuleUse};
+use crate::medallion::gate::Gate;
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +36,16 @@ pub fn diff(
     }
     found.gold(before, after);
     found.dimensions(before, after, rows);
+    found.gate(
+        "promotion",
+        before.promotion.as_ref(),
+        after.promotion.as_ref(),
+    );
+    found.gate(
+        "rollback",
+        before.rollback.as_ref(),
+        after.rollback.as_ref(),
+    );
     found.0
 }
 
@@ -208,6 +219,20 @@ impl Found {
                 );
             }
         }
+    }
+
+    fn gate(&mut self, part: &str, before: Option<&Gate>, after: Option<&Gate>) {
+        let limits = |gate: Option<&Gate>| -> BTreeMap<String, String> {
+            let value = gate.map(|gate| serde_json::to_value(gate).unwrap_or_default());
+            match value {
+                Some(Value::Object(limits)) => limits
+                    .iter()
+                    .map(|(name, limit)| (name.clone(), limit.to_string().replace('"', "")))
+                    .collect(),
+                _ => BTreeMap::new(),
+            }
+        };
+        self.maps(part, "limit", &limits(before), &limits(after));
     }
 
     fn dimensions(

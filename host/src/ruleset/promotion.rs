@@ -1,10 +1,16 @@
 //! What a staged set would be if it were promoted now.
 
+use super::entry::Cause;
 use super::history::State;
 use super::registry::Registry;
 use super::store::RuleSetError;
 use crate::medallion::definition::Definition;
+use crate::medallion::gate::Gate;
 use crate::names::RuleSetNumber;
+
+/// How long after it took over a set is guarded at most, in microseconds. A host that starts later
+/// would hold it against rows of another day.
+const GUARDED_FOR: i64 = 3_600_000_000;
 
 impl Registry {
     /// What having a set judge from now on would activate: a staged set with the rows of now in
@@ -28,6 +34,25 @@ impl Registry {
             (Some(one), Some(other)) => one.has_rules_of(other),
             _ => false,
         }
+    }
+
+    /// The set whose `[rollback]` guards the active one, with its limits: the one before it, where the
+    /// active one took over of late by a promotion or a TOML. `now` is in microseconds since 1970.
+    pub fn guarded(&self, now: i64) -> Option<(RuleSetNumber, Gate)> {
+        let active = self.set(self.active()?).ok()?;
+        if !matches!(active.cause, Some(Cause::Promotion { .. } | Cause::Toml)) {
+            return None;
+        }
+        let mut changes = self.history().iter().rev();
+        let since = changes.find(|change| change.number == active.number)?.at;
+        if now.saturating_sub(since) > GUARDED_FOR {
+            return None;
+        }
+        let earlier = self.sets().rev().filter(|set| set.number < active.number);
+        let mut earlier = earlier.filter(|set| set.cause.is_some() && set.failed.is_none());
+        let before = earlier.next()?;
+        let gate = before.definition.rollback.clone()?;
+        Some((before.number, gate))
     }
 
     /// The staged set that judges beside the active one.

@@ -12,6 +12,7 @@ use super::store::RuleSetError;
 use crate::medallion::definition::Definition;
 use crate::medallion::rules::{Rules, RulesError, Workshop};
 use crate::names::{Digest, RuleSetNumber};
+use crate::plugin::Sandbox;
 
 /// Rule sets that are kept ready: the one that judges, those of rows that are still being caught up
 /// or summed, and the one to go back to.
@@ -120,6 +121,11 @@ impl Registry {
             }
         }
         self.warmed = number;
+    }
+
+    /// The sandbox that the sets' components run in.
+    pub fn sandbox(&self) -> Arc<Sandbox> {
+        lock(&self.workshop).sandbox()
     }
 
     /// Begins to make ready, beside whatever else goes on, what activating a set would activate.

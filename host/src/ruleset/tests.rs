@@ -28,6 +28,8 @@ fn definition(zone: &str) -> Definition {
         enrich: Vec::new(),
         gold: Vec::new(),
         dimensions: BTreeMap::new(),
+        promotion: None,
+        rollback: None,
     }
 }
 

@@ -90,6 +90,8 @@ impl Setting {
                 enrich: Vec::new(),
                 gold: Vec::new(),
                 dimensions: uses,
+                promotion: None,
+                rollback: None,
             },
             dimensions,
         })

@@ -91,6 +91,10 @@ enum Verb {
         /// Why, for the history
         #[arg(long)]
         why: String,
+        /// Promote it though it does not show what the active one's [promotion] asks for; the history
+        /// says so
+        #[arg(long)]
+        despite_gates: bool,
         #[command(flatten)]
         lake: LakeArgs,
         /// Answer in JSON
@@ -217,12 +221,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 tenant,
                 number,
                 why,
+                despite_gates,
                 lake,
                 json,
             } => {
                 let mut changes = existing(&lake.named()?, &tenant).await?;
-                let number = RuleSetNumber(number);
-                let activated = changes.promote(number, &Who { by: user(), why }).await?;
+                let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
+                let activated = match despite_gates {
+                    true => changes.promote_despite_gates(number, &who).await?,
+                    false => changes.promote(number, &who).await?,
+                };
                 change::activated(&tenant, &activated, json)
             }
             Verb::Rollback {

@@ -7,6 +7,7 @@ mod gold;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use self::comparison::{
 use self::gold::Tables;
 use self::sample::Places;
 pub use self::sample::{Change, Sample};
+pub use self::within::exceeded;
 use super::cut::Cut;
 use super::decode::Decoder;
 use super::gold::States;

@@ -172,6 +172,8 @@ fn rules(number: i64, key: &str, amount: &str, zone: &str) -> Arc<Rules> {
         enrich: Vec::new(),
         gold: Vec::new(),
         dimensions: BTreeMap::new(),
+        promotion: None,
+        rollback: None,
     };
     let mut workshop = Workshop::new(Sandbox::new().unwrap());
     let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());

@@ -16,6 +16,7 @@ pub use self::alone::Only;
 use self::bind::Binder;
 use super::definition::{Definition, GoldUse, RuleUse};
 use super::dimension::Dimension;
+use super::gate::Gate;
 use crate::names::{Digest, RuleSetNumber};
 use crate::plugin::{
     Component, Configured, Description, GroupDescription, Limits, PluginError, RowDescription,
@@ -37,6 +38,14 @@ pub enum RulesError {
         step: &'static str,
         name: String,
         problem: String,
+    },
+    #[error(
+        "[{section}] money names {name}, and no gold table has such a decimal measure; there are: {known}"
+    )]
+    Gate {
+        section: &'static str,
+        name: String,
+        known: String,
     },
     #[error("dimension {name}: {problem}")]
     Dimension { name: String, problem: String },
@@ -106,6 +115,10 @@ impl Workshop {
             components: BTreeMap::new(),
             dimensions: BTreeMap::new(),
         }
+    }
+
+    pub fn sandbox(&self) -> Arc<Sandbox> {
+        self.sandbox.clone()
     }
 
     /// Sets the wall-clock time that a call may take, in what is made ready from now on.
@@ -181,6 +194,8 @@ impl Workshop {
             binder.bind_gold(&rule)?;
             gold.push(rule);
         }
+        check_gate("promotion", definition.promotion.as_ref(), &gold)?;
+        check_gate("rollback", definition.rollback.as_ref(), &gold)?;
         let notes = binder.notes;
         let [cleanse, validate, enrich] = steps;
         Ok(Rules {
@@ -315,6 +330,30 @@ impl Workshop {
             configured,
             description,
         })
+    }
+}
+
+fn check_gate(
+    section: &'static str,
+    gate: Option<&Gate>,
+    gold: &[GoldRule],
+) -> Result<(), RulesError> {
+    let measures = |rule: &GoldRule| {
+        let table = rule.table.clone();
+        let measures = rule.description.measures.clone().into_iter();
+        measures
+            .filter(|measure| matches!(measure.kind.arrow(), DataType::Decimal128(..)))
+            .map(move |measure| format!("{table}.{}", measure.name))
+    };
+    let known: Vec<String> = gold.iter().flat_map(measures).collect();
+    let mut named = gate.into_iter().flat_map(|gate| &gate.money);
+    match named.find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(RulesError::Gate {
+            section,
+            name: name.clone(),
+            known: known.join(", "),
+        }),
     }
 }
 

@@ -60,6 +60,11 @@ impl Config {
             let problem = "window = 0 holds no rows: use 1 or more".to_owned();
             return Err((window.span().start, problem));
         }
+        let gates = [&self.promotion, &self.rollback];
+        gates
+            .into_iter()
+            .flatten()
+            .try_for_each(GateConfig::check)?;
         let cpu = &self.shadow.cpu;
         if !(*cpu.get_ref() > 0.0 && *cpu.get_ref() <= 1.0) {
             let problem = format!(

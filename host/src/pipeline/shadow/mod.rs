@@ -1,29 +1,36 @@
-//! A staged rule set that judges live batches beside the active one, for a report.
+//! Rule sets that judge live batches beside the active one: a staged one for a report (its shadow),
+//! and after a promotion the one before, to guard the first rows.
 //!
-//! It writes no rows, and the tenant's loop never waits for it: batches that are in bronze are
-//! offered to a thread of its own, and those that it has no time for are left out and counted. What
-//! goes wrong with it ends the shadow, and nothing else.
+//! They write no rows, and the tenant's loop never waits for them: batches that are in bronze are
+//! offered to a thread of their own, and those that it has no time for are left out and counted.
+//! What goes wrong with a shadow ends the shadow, and nothing else.
 
+mod gates;
+mod guard;
 mod report;
+mod slot;
 mod thread;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
+pub use self::gates::check_gate;
+pub use self::guard::{Guard, Undo};
 pub use self::report::{Coverage, Merged, Report, merged};
+use self::slot::{Slot, Stage};
 use self::thread::{Beside, Purpose};
 use super::breaker::{self, Breaker};
 use super::change::{now, user};
 use super::config::{BreakerConfig, Config};
-use crate::lake::{Lake, LakeError};
-use crate::medallion::compare::{Compared, Comparer};
+use crate::lake::Lake;
+use crate::medallion::compare::{CompareError, Compared, Comparer};
 use crate::medallion::cut::Cut;
-use crate::medallion::rules::{Rules, RulesError};
+use crate::medallion::rules::Rules;
 use crate::names::{RuleSetNumber, Tenant};
-use crate::ruleset::{Registry, RuleSetError, Who};
+use crate::ruleset::{Registry, Who};
 
 /// How long the end of a host waits for the last word of a shadow.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -34,18 +41,7 @@ pub struct Shadow {
     tenant: Tenant,
     share: f64,
     breaker: BreakerConfig,
-    /// Which set is the shadow of which.
-    pair: Option<(RuleSetNumber, RuleSetNumber)>,
-    stage: Stage,
-}
-
-enum Stage {
-    None,
-    /// Its components are being compiled.
-    Preparing(JoinHandle<Result<Rules, RulesError>>),
-    Running(Beside),
-    /// It ended by itself, and that is not in the `rulesets` table yet.
-    Failed(String),
+    slot: Slot,
 }
 
 impl Shadow {
@@ -55,8 +51,7 @@ impl Shadow {
             tenant: config.tenant.clone(),
             share: *config.shadow.cpu.get_ref(),
             breaker: config.breaker.clone(),
-            pair: None,
-            stage: Stage::None,
+            slot: Slot::new(),
         }
     }
 
@@ -64,94 +59,46 @@ impl Shadow {
     /// active set's business.
     pub async fn follow(&mut self, registry: &mut Registry, active: &Arc<Rules>) {
         let pair = registry.shadow().map(|set| (set, active.number));
-        if pair != self.pair {
-            self.leave();
-            if let Some((set, _)) = pair {
-                self.stage = match registry.begin(set).await {
-                    Ok(task) => Stage::Preparing(task),
-                    Err(RuleSetError::Rules { source, .. }) => Stage::Failed(source.to_string()),
-                    Err(error) => {
-                        tracing::warn!(shadow = set.0, %error, "a shadow can't be taken up yet");
-                        return;
-                    }
-                };
-            }
-            self.pair = pair;
-        }
-        let Some((set, against)) = pair else { return };
-        self.stage = match std::mem::replace(&mut self.stage, Stage::None) {
-            Stage::Preparing(task) if task.is_finished() => match task.await {
-                Ok(Ok(rules)) => self.start(active.clone(), Arc::new(rules)),
-                Ok(Err(error)) => Stage::Failed(error.to_string()),
-                Err(_) => Stage::None,
-            },
-            Stage::Running(beside) => match beside.over() {
-                Some(reason) => Stage::Failed(reason),
-                None => Stage::Running(beside),
-            },
-            other => other,
-        };
-        if let Stage::Failed(reason) = &self.stage {
-            tracing::error!(
-                shadow = set.0,
-                "rule set {set} failed beside rule set {against}, which goes on judging: {reason}; mend it and stage it again"
-            );
-            let who = Who {
-                by: format!("host of {}", user()),
-                why: format!("as a shadow of {against}: {reason}"),
-            };
-            match registry.fail(set, &who, now()).await {
-                Ok(()) => self.stage = Stage::None,
-                Err(error) => tracing::warn!(%error, "which can't be noted yet"),
-            }
-        }
-    }
-
-    fn start(&self, before: Arc<Rules>, after: Arc<Rules>) -> Stage {
-        let (set, against) = (after.number, before.number);
         let reporter = Reporter {
             lake: self.lake.clone(),
             tenant: self.tenant.clone(),
             id: uuid::Uuid::new_v4().to_string(),
-            number: set,
-            against,
+            against: active.number,
             since: now(),
             breaker: Breaker::new(&self.breaker),
             runtime: Handle::current(),
+            number: pair.map_or(active.number, |(set, _)| set),
         };
-        let comparer = Comparer::new(before, after);
-        match Beside::start("assay-shadow", comparer, Box::new(reporter), self.share) {
-            Ok(beside) => {
-                tracing::info!(shadow = set.0, "rule set {set} judges beside {against}");
-                Stage::Running(beside)
-            }
-            Err(error) => {
-                tracing::warn!(shadow = set.0, %error, "no thread for a shadow");
-                Stage::None
-            }
+        let share = self.share;
+        let start = |staged: Rules| begin(reporter, active.clone(), staged, share);
+        let over = self.slot.follow(registry, pair, start).await;
+        let (Some(reason), Some((set, against))) = (over, pair) else {
+            return;
+        };
+        tracing::error!(
+            shadow = set.0,
+            "rule set {set} failed beside rule set {against}, which goes on judging: {reason}; mend it and stage it again"
+        );
+        let who = Who {
+            by: format!("host of {}", user()),
+            why: format!("as a shadow of {against}: {reason}"),
+        };
+        match registry.fail(set, &who, now()).await {
+            Ok(()) => self.slot.settle(),
+            Err(error) => tracing::warn!(%error, "which can't be noted yet"),
         }
     }
 
     /// Offers a batch that is in bronze, pinned to a rule set.
     pub fn offer(&self, cut: &Arc<Cut>, pinned: RuleSetNumber) {
-        if let Stage::Running(beside) = &self.stage
-            && self.pair.is_some_and(|(_, against)| against == pinned)
-        {
-            beside.offer(cut);
-        }
+        self.slot.offer(cut, pinned);
     }
 
-    fn leave(&mut self) -> Option<std::thread::JoinHandle<()>> {
-        self.pair = None;
-        match std::mem::replace(&mut self.stage, Stage::None) {
-            Stage::Running(beside) => Some(beside.end()),
-            _ => None,
-        }
-    }
-
-    /// Ends what runs, with its last word. Another host's start, or this one's, goes on with it.
+    /// Ends what runs, with its last word. The next start goes on with it.
     pub async fn end(&mut self) {
-        let Some(thread) = self.leave() else { return };
+        let Some(thread) = self.slot.leave() else {
+            return;
+        };
         let ended = async {
             while !thread.is_finished() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -165,7 +112,22 @@ impl Shadow {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        self.leave();
+        self.slot.leave();
+    }
+}
+
+fn begin(reporter: Reporter, before: Arc<Rules>, after: Rules, share: f64) -> Stage {
+    let (set, against) = (after.number, before.number);
+    let comparer = Comparer::new(before, Arc::new(after));
+    match Beside::start("assay-shadow", comparer, Box::new(reporter), share) {
+        Ok(beside) => {
+            tracing::info!(shadow = set.0, "rule set {set} judges beside {against}");
+            Stage::Running(beside)
+        }
+        Err(error) => {
+            tracing::warn!(shadow = set.0, %error, "no thread for a shadow");
+            Stage::None
+        }
     }
 }
 
@@ -182,7 +144,11 @@ struct Reporter {
 }
 
 impl Purpose for Reporter {
-    fn compared(&mut self, compared: Compared) -> Result<(), String> {
+    fn compared(
+        &mut self,
+        compared: Compared,
+        _: &mut Comparer,
+    ) -> Result<ControlFlow<()>, String> {
         let batch = breaker::Batch {
             rows: compared.rows,
             guilty: compared.after.trapped,
@@ -200,11 +166,18 @@ impl Purpose for Reporter {
             )
         })?;
         self.breaker.landed(self.number, batch);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn say(&mut self, comparer: &mut Comparer, coverage: Coverage) -> Result<(), String> {
-        let comparison = comparer.comparison().map_err(|error| error.to_string())?;
+        let comparison = match comparer.comparison() {
+            Ok(comparison) => comparison,
+            Err(error @ CompareError::After { .. }) => return Err(error.to_string()),
+            Err(error) => {
+                tracing::warn!(%error, "a shadow's report can't be made");
+                return Ok(());
+            }
+        };
         let report = Report {
             number: self.number,
             against: self.against,
@@ -213,10 +186,8 @@ impl Purpose for Reporter {
             coverage,
             comparison,
         };
-        let written: Result<(), LakeError> =
-            self.runtime
-                .block_on(report.write(&self.lake, &self.tenant, &self.id));
-        if let Err(error) = written {
+        let writing = report.write(&self.lake, &self.tenant, &self.id);
+        if let Err(error) = self.runtime.block_on(writing) {
             tracing::warn!(%error, "a shadow's report can't be written; it is tried again");
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The thread that a rule set judges on beside the active one: it comes last for the processor, it
 //! keeps to its share of one core, and nobody ever waits for it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -30,11 +31,15 @@ const MOST_LATE: u32 = 3;
 
 /// What is done with what was compared.
 pub(super) trait Purpose: Send {
-    /// Looks at rows that were just compared.
+    /// Looks at rows that were just compared. It may have seen enough.
     ///
     /// # Errors
     /// Why it is over.
-    fn compared(&mut self, compared: Compared) -> Result<(), String>;
+    fn compared(
+        &mut self,
+        compared: Compared,
+        comparer: &mut Comparer,
+    ) -> Result<ControlFlow<()>, String>;
 
     /// Says what there is so far.
     ///
@@ -141,7 +146,9 @@ impl Work {
         loop {
             let idle = match offered.recv_timeout(IDLE) {
                 Ok(cut) => {
-                    self.batch(&cut)?;
+                    if self.batch(&cut)?.is_break() {
+                        return Ok(());
+                    }
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => true,
@@ -159,28 +166,34 @@ impl Work {
         }
     }
 
-    fn batch(&mut self, cut: &Cut) -> Result<(), String> {
+    fn batch(&mut self, cut: &Cut) -> Result<ControlFlow<()>, String> {
         for from in (0..cut.len()).step_by(MESSAGES_AT_ONCE) {
             if self.ends() {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
             let begun = Moment::now();
             let count = MESSAGES_AT_ONCE.min(cut.len() - from);
             match self.comparer.compare(&cut.messages.slice(from, count)) {
                 Ok(compared) => {
                     self.late = 0;
-                    self.purpose.compared(compared)?;
+                    if self
+                        .purpose
+                        .compared(compared, &mut self.comparer)?
+                        .is_break()
+                    {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
                 Err(error) => {
                     self.not_compared(&error)?;
                     self.shared.leave_out(cut.len() - from);
-                    return Ok(());
+                    return Ok(ControlFlow::Continue(()));
                 }
             }
             self.rest(&begun);
         }
         self.batches += 1;
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Whose fault it is that messages were not compared, and whether that ends it.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::change::{now, user};
+use super::super::change::{ChangeError, Changes, now, user};
 use super::super::fit;
+use super::super::shadow::Undo;
 use super::{TenantError, TenantLayers};
 use crate::medallion::cut::Cut;
 use crate::medallion::rules::Rules;
 use crate::names::RuleSetNumber;
-use crate::ruleset::RuleSetError;
+use crate::ruleset::{RuleSetError, Who};
 
 impl TenantLayers {
     /// Takes up what was changed in the rule sets since the last look. A set that was activated and
@@ -19,9 +20,45 @@ impl TenantLayers {
     pub async fn follow_rules(&mut self) -> Result<Arc<Rules>, TenantError> {
         self.registry.refresh().await?;
         self.registry.warm().await;
-        let rules = self.follow_active().await?;
+        let mut rules = self.follow_active().await?;
+        if let Some(undo) = self.guard.follow(&self.registry, &rules, now()).await {
+            self.undo(undo).await;
+            self.registry.refresh().await?;
+            rules = self.follow_active().await?;
+        }
         self.shadow.follow(&mut self.registry, &rules).await;
         Ok(rules)
+    }
+
+    /// Has the set before judge again, unless others changed the rules meanwhile.
+    async fn undo(&mut self, undo: Undo) {
+        let Undo {
+            number,
+            before,
+            reason,
+        } = undo;
+        tracing::error!(
+            ruleset = number.0,
+            "rule set {number} is rolled back to {before}: {reason}; see what it does as a shadow before it is promoted again"
+        );
+        self.meter
+            .trouble(&format!("rule set {number} was rolled back: {reason}"));
+        let who = Who {
+            by: format!("host of {}", user()),
+            why: format!("rule set {number} was rolled back: {reason}"),
+        };
+        let sandbox = self.registry.sandbox();
+        let rolled_back = async {
+            let mut changes = Changes::open(&self.lake, &self.tenant, sandbox).await?;
+            if changes.registry.active() != Some(number) {
+                return Ok(());
+            }
+            changes.rollback(Some(before), false, &who).await.map(drop)
+        };
+        match rolled_back.await {
+            Ok(()) | Err(ChangeError::ActiveAlready { .. }) => self.guard.settle(),
+            Err(error) => tracing::error!(%error, "it could not be rolled back yet; trying again"),
+        }
     }
 
     async fn follow_active(&mut self) -> Result<Arc<Rules>, TenantError> {
