@@ -54,7 +54,7 @@ rules! {
         quarantine price_absurd,
         /// The price is too small a share of the product's list price.
         quarantine price_below_list,
-        /// The discount is not between 0 and 100 percent.
+        /// The discount is not between 0 and `max_discount_percent`.
         quarantine discount_out_of_range,
         /// The sale is said to happen after it was heard of.
         quarantine timestamp_in_future,
@@ -78,6 +78,8 @@ pub struct ValidateSales {
     pub max_quantity: i64,
     /// The highest unit price. 100,000 without another.
     pub max_price: Decimal<2>,
+    /// The highest discount of one line. 100 without another.
+    pub max_discount_percent: Decimal<2>,
     /// Whether goods may be given away.
     pub allow_zero_price: bool,
     /// The smallest share of the product's list price that may be asked: 0.5 is half of it.
@@ -98,6 +100,7 @@ impl Default for ValidateSales {
         Self {
             max_quantity: 10_000,
             max_price: Decimal::of_units(10_000_000),
+            max_discount_percent: HUNDRED,
             allow_zero_price: false,
             min_share_of_list_price: None,
             future_tolerance_seconds: 600,
@@ -138,6 +141,10 @@ impl Validate for ValidateSales {
             "max_age_days",
             self.max_age_days.is_none_or(|days| days > 0),
         )?;
+        let discount = self.max_discount_percent;
+        if discount.is_negative() || discount > HUNDRED {
+            return Err("params: max_discount_percent must be from 0 to 100".to_owned());
+        }
         match self.future_tolerance_seconds {
             0.. => Ok(()),
             _ => Err("params: future_tolerance_seconds must not be below zero".to_owned()),
@@ -148,7 +155,7 @@ impl Validate for ValidateSales {
 impl ValidateSales {
     fn check_discount(&self, sale: &Sale, refuse: &mut Refuse<Rule>) {
         if let Some(percent) = sale.discount_percent
-            && (percent.is_negative() || percent > HUNDRED)
+            && (percent.is_negative() || percent > self.max_discount_percent)
         {
             refuse.because(
                 Rule::discount_out_of_range,

@@ -146,6 +146,19 @@ fn a_discount_lies_between_0_and_100_percent() {
 }
 
 #[test]
+fn the_highest_discount_may_be_lower() {
+    let of = |percent: &str| {
+        let sale = Sale {
+            discount_percent: Some(money(percent)),
+            ..good()
+        };
+        validate::broken(&rules(r#"{ "max_discount_percent": 30 }"#), &sale)
+    };
+    assert!(of("30.00").is_empty());
+    assert_eq!(of("30.01"), ["discount_out_of_range"]);
+}
+
+#[test]
 fn a_tills_clock_may_be_ahead_by_the_tolerance() {
     assert!(
         broken(Sale {
