@@ -83,3 +83,29 @@ impl TryFrom<String> for Amount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_exact_and_reads_as_it_is_written() {
+        for (units, scale, text) in [
+            (0, 0, "0"),
+            (-5, 2, "-0.05"),
+            (1_250, 2, "12.50"),
+            (7, 0, "7"),
+        ] {
+            let amount = Amount::new(units, scale);
+            assert_eq!(amount.to_string(), text);
+            assert_eq!(Amount::try_from(text.to_owned()), Ok(amount));
+        }
+        let third = Amount::new(1, 3);
+        assert_eq!(Amount::new(10, 1).plus(third), Amount::new(1_001, 3));
+        assert_eq!(
+            Amount::new(1, 2).minus(Amount::new(1, 2)).to_string(),
+            "0.00"
+        );
+        assert!(Amount::try_from("1.2.3".to_owned()).is_err());
+    }
+}

@@ -1,12 +1,15 @@
 //! Changes of a tenant's rule sets: staging, promoting, going back. Each works on the lake alone,
 //! whether hosts run or not; those that do take it up with their next batch.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+pub use self::error::ChangeError;
 use super::config::Config;
 use super::fit::fits_lake;
 use super::plan::{Plan, PlanError};
@@ -19,58 +22,6 @@ use crate::medallion::rules::Rules;
 use crate::names::{Digest, RuleSetNumber, Tenant};
 use crate::plugin::Sandbox;
 use crate::ruleset::{Cause, Difference, Registry, RuleSetError, State, Who, diff};
-
-/// Why rules were not changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    RuleSet(#[from] RuleSetError),
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    #[error("rule set {number} judges already")]
-    ActiveAlready { number: RuleSetNumber },
-    #[error(
-        "rule set {number} was never staged; `assay rules rollback --to {number}` goes back to it"
-    )]
-    NotStaged { number: RuleSetNumber },
-    #[error("rule set {number} never judged; `assay rules promote` has it judge")]
-    NeverActive { number: RuleSetNumber },
-    #[error("rule set {number} failed: {reason}; mend that and stage it again")]
-    Failed {
-        number: RuleSetNumber,
-        reason: String,
-    },
-    #[error(
-        "rule set {number} is {state}, and only a staged one can be a shadow; `assay rules what-if` compares it over what is in bronze"
-    )]
-    NoShadow {
-        number: RuleSetNumber,
-        state: &'static str,
-    },
-    #[error(
-        "rule set {number} is not promoted: rule set {active} asks for more under [promotion]: {missing}; `assay rules report` shows what there is, and --despite-gates promotes it all the same"
-    )]
-    Gated {
-        number: RuleSetNumber,
-        active: RuleSetNumber,
-        missing: String,
-    },
-    #[error("there is no earlier rule set to go back to")]
-    NothingEarlier,
-    #[error(
-        "rule set {number} can't be promoted and is marked failed: {reason}; rule set {active} goes on judging"
-    )]
-    Unfit {
-        number: RuleSetNumber,
-        reason: String,
-        active: String,
-    },
-    #[error("others changed the rules {tries} times meanwhile; try again")]
-    Contended { tries: u32 },
-}
 
 /// How often a change is made anew because another came between.
 const MOST_TRIES: u32 = 20;

@@ -14,8 +14,8 @@ use chrono::DateTime;
 use serde::Deserialize;
 use toml::Spanned;
 
-pub use self::gate::GateConfig;
-pub use self::limits::LimitsConfig;
+pub use self::gate::{GateConfig, ShadowConfig};
+pub use self::limits::{BreakerConfig, LimitsConfig};
 pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
@@ -307,45 +307,6 @@ impl Default for DedupConfig {
     /// Four million keys as they are, fifty million as filters: several days of sixty stores.
     fn default() -> Self {
         Self { bytes: 256 << 20 }
-    }
-}
-
-/// How many rows may be guilty: rows that a component trapped on, was starved by, or answered
-/// nonsense about.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BreakerConfig {
-    /// `share`: of the window's rows. With 1, none are too many.
-    pub share: Spanned<f64>,
-    /// `window`: how many rows back it looks.
-    pub window: Spanned<u64>,
-}
-
-impl Default for BreakerConfig {
-    /// A topic that is poisoned in one row of a hundred is quarantine's business; a component that
-    /// fails on one of ten is wrong. A thousand wrong rows can be re-pinned in one command.
-    fn default() -> Self {
-        Self {
-            share: Spanned::new(0..0, 0.1),
-            window: Spanned::new(0..0, 10_000),
-        }
-    }
-}
-
-/// What judges beside the active rule set, for a report.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShadowConfig {
-    /// `cpu`: the share of one core that it may have.
-    pub cpu: Spanned<f64>,
-}
-
-impl Default for ShadowConfig {
-    /// With the lowest priority, a twentieth of two cores that are busy, and less.
-    fn default() -> Self {
-        Self {
-            cpu: Spanned::new(0..0, 0.1),
-        }
     }
 }
 

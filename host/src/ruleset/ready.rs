@@ -140,6 +140,12 @@ impl Registry {
         self.prepare(number, definition, BTreeMap::new()).await
     }
 
+    /// Whether a staged set is being compiled.
+    pub fn is_warming(&self) -> bool {
+        let task = self.warming.as_ref();
+        task.is_some_and(|(_, task)| !task.is_finished())
+    }
+
     /// Tries whether a definition can be made ready, with blobs that need not be stored.
     ///
     /// # Errors

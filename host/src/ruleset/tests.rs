@@ -10,6 +10,7 @@ use super::entry::schema;
 use super::{Cause, Registry, State, Who};
 use crate::lake::{Lake, TableSpec};
 use crate::medallion::definition::Definition;
+use crate::medallion::gate::Gate;
 use crate::medallion::layer::commit_of;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::plugin::Sandbox;
@@ -170,4 +171,73 @@ async fn where_hosts_fall_back_at_once_one_does_and_no_number_is_used_again() {
         .await
         .unwrap();
     assert!(first.fall_back(number(1), "-", "host", 2).await.is_err());
+}
+
+#[tokio::test]
+async fn one_staged_set_at_a_time_is_a_shadow_until_it_is_told_to_stop_fails_or_takes_over() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    let first = definition("UTC");
+    registry
+        .activate(&first, Cause::Toml, &who(), 1)
+        .await
+        .unwrap();
+    let one = registry.stage(&definition("CET"), &who(), 2).await.unwrap();
+    let other = registry.stage(&definition("EET"), &who(), 3).await.unwrap();
+    let states =
+        |registry: &Registry| [one, other].map(|set| registry.state(registry.set(set).unwrap()));
+    registry.note_shadow(one, true, &who(), 4).await.unwrap();
+    assert_eq!(states(&registry), [State::Shadow, State::Staged]);
+    assert_eq!(open(&lake).await.shadow(), Some(one));
+    registry.note_shadow(other, true, &who(), 5).await.unwrap();
+    assert_eq!(states(&open(&lake).await), [State::Staged, State::Shadow]);
+    // What is over already stops nobody else.
+    registry.note_shadow(one, false, &who(), 6).await.unwrap();
+    assert_eq!(registry.shadow(), Some(other));
+    registry.note_shadow(other, false, &who(), 7).await.unwrap();
+    assert_eq!(states(&open(&lake).await), [State::Staged, State::Staged]);
+
+    registry.note_shadow(one, true, &who(), 8).await.unwrap();
+    registry.fail(one, &who(), 9).await.unwrap();
+    assert_eq!(registry.shadow(), None);
+    registry.note_shadow(other, true, &who(), 10).await.unwrap();
+    let cause = Cause::Promotion { of: other };
+    let definition = registry.as_activated(other).unwrap();
+    let now = registry.activate(&definition, cause, &who(), 11).await;
+    let read = open(&lake).await;
+    assert_eq!(states(&read), [State::Failed, State::Active]);
+    assert_eq!((read.shadow(), read.active()), (None, now.unwrap()));
+}
+
+#[tokio::test]
+async fn the_set_before_guards_one_that_took_over_of_late_and_no_rollback() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    let mut first = definition("UTC");
+    first.rollback = Some(Gate {
+        rows: 10,
+        trapped: None,
+        quarantine_change: None,
+        money_change: None,
+        money: Vec::new(),
+        cost: None,
+    });
+    let second = definition("CET");
+    registry
+        .activate(&first, Cause::Toml, &who(), 1)
+        .await
+        .unwrap();
+    assert!(registry.guarded(2).is_none(), "there is none before it");
+    let cause = Cause::Promotion { of: number(1) };
+    registry.activate(&second, cause, &who(), 5).await.unwrap();
+    let (before, gate) = registry.guarded(6).unwrap();
+    assert_eq!((before, gate.rows), (number(1), 10));
+    let day = 86_400_000_000;
+    assert!(
+        registry.guarded(5 + day).is_none(),
+        "its first rows were long ago"
+    );
+    let cause = Cause::Rollback { of: number(1) };
+    registry.activate(&first, cause, &who(), 7).await.unwrap();
+    assert!(registry.guarded(8).is_none());
 }

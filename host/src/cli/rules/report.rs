@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lake::Lake;
 use crate::medallion::compare::{Change, Comparison, Cost, GoldChange, Sample, Sums};
@@ -38,10 +38,13 @@ pub(super) async fn show(
         );
     };
     if as_json {
-        let mut report = serde_json::to_value(&report)?;
-        report["tenant"] = json!(tenant);
-        report["state"] = json!(state);
-        println!("{report}");
+        let mut said = json!({ "tenant": tenant, "state": state });
+        if let (Value::Object(said), Value::Object(report)) =
+            (&mut said, serde_json::to_value(&report)?)
+        {
+            said.extend(report);
+        }
+        println!("{said}");
         return Ok(());
     }
     print!("{tenant}: {}", shadow(&report));

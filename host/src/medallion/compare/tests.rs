@@ -10,6 +10,7 @@ use super::*;
 use crate::amount::Amount;
 use crate::medallion::cut::Range;
 use crate::medallion::definition::Definition;
+use crate::medallion::gate::Gate;
 use crate::medallion::rules::Workshop;
 use crate::names::{Partition, RuleSetNumber};
 use crate::plugin::Sandbox;
@@ -35,8 +36,10 @@ fn sample_of(random: &mut ChaCha8Rng) -> Sample {
 fn change_of(random: &mut ChaCha8Rng) -> Change {
     let mut change = Change::default();
     for _ in 0..below(random, 8) {
-        let mut one = Change::default();
-        one.rows = 1;
+        let mut one = Change {
+            rows: 1,
+            ..Change::default()
+        };
         one.samples.insert(sample_of(random));
         change.merge(one);
     }
@@ -125,27 +128,6 @@ fn however_parts_are_put_together_the_whole_is_the_same_and_survives_being_writt
         cut_short += u32::from(gold.partial && whole.partial);
     }
     assert!(cut_short > 2, "{cut_short}");
-}
-
-#[test]
-fn an_amount_is_exact_and_reads_as_it_is_written() {
-    for (units, scale, text) in [
-        (0, 0, "0"),
-        (-5, 2, "-0.05"),
-        (1_250, 2, "12.50"),
-        (7, 0, "7"),
-    ] {
-        let amount = Amount::new(units, scale);
-        assert_eq!(amount.to_string(), text);
-        assert_eq!(Amount::try_from(text.to_owned()), Ok(amount));
-    }
-    let third = Amount::new(1, 3);
-    assert_eq!(Amount::new(10, 1).plus(third), Amount::new(1_001, 3));
-    assert_eq!(
-        Amount::new(1, 2).minus(Amount::new(1, 2)).to_string(),
-        "0.00"
-    );
-    assert!(Amount::try_from("1.2.3".to_owned()).is_err());
 }
 
 /// Rules without components: the host's own alone.
@@ -285,4 +267,58 @@ fn a_set_beside_itself_changes_nothing() {
     assert_eq!(found.changed, 0);
     assert!(found.verdicts.is_empty() && found.columns.is_empty());
     assert_eq!(found.quarantine_change(), 0.0);
+}
+
+#[test]
+fn a_gate_names_each_limit_that_is_passed_and_by_how_much() {
+    let share = |text: &str| Some(Amount::try_from(text.to_owned()).unwrap());
+    let gate = Gate {
+        rows: 100,
+        trapped: share("0.01"),
+        quarantine_change: share("0.05"),
+        money_change: share("0.1"),
+        money: vec!["daily.net".to_owned()],
+        cost: share("1.5"),
+    };
+    let mut found = Comparison {
+        rows: 100,
+        ..Comparison::default()
+    };
+    let mut gold = GoldChange::default();
+    for (name, before, after) in [("net", 10_000, 9_000), ("gross", 100, 900)] {
+        let sums = Sums {
+            before: Amount::new(before, 2),
+            after: Amount::new(after, 2),
+        };
+        let measure = Measure { money: true, sums };
+        gold.measures.insert(name.to_owned(), measure);
+    }
+    found.gold.insert("daily".to_owned(), gold);
+    found.before.quarantine = 10;
+    found.after.quarantine = 15;
+    found.after.trapped = 1;
+    found.cost_of("validate a".to_owned(), Side::Before).fuel = 100;
+    found.cost_of("validate a".to_owned(), Side::After).fuel = 150;
+    assert_eq!(exceeded(&gate, &found), Vec::<String>::new());
+
+    found.after.quarantine = 4;
+    found.after.trapped = 2;
+    found.cost_of("validate a".to_owned(), Side::After).fuel = 151;
+    let net = found.gold.get_mut("daily").unwrap().measures.get_mut("net");
+    net.unwrap().sums.after = Amount::new(8_999, 2);
+    let said = [
+        "components fail on 2 % of the rows (1 % allowed)",
+        "6 % of the rows fewer end in quarantine, 10 -> 4 (5 % allowed)",
+        "daily.net changes by 10.01 %, 100.00 -> 89.99 (10 % allowed)",
+        "components burn 1.51 times the fuel (1.5 allowed)",
+    ];
+    assert_eq!(exceeded(&gate, &found), said);
+    // Money out of nothing is a change without end.
+    let net = found.gold.get_mut("daily").unwrap().measures.get_mut("net");
+    net.unwrap().sums.before = Amount::default();
+    assert!(
+        exceeded(&gate, &found)
+            .iter()
+            .any(|said| said.contains("daily.net"))
+    );
 }

@@ -1,10 +1,28 @@
-//! `[promotion]` and `[rollback]`: how far a rule set may differ from the one that it replaces.
+//! `[shadow]`, `[promotion]` and `[rollback]`: how a rule set is looked at before it counts, and how
+//! far it may differ from the one that it replaces.
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::amount::Amount;
 use crate::medallion::gate::Gate;
+
+/// What judges beside the active rule set, for a report.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShadowConfig {
+    /// `cpu`: the share of one core that it may have.
+    pub cpu: Spanned<f64>,
+}
+
+impl Default for ShadowConfig {
+    /// With the lowest priority, a twentieth of two cores that are busy, and less.
+    fn default() -> Self {
+        Self {
+            cpu: Spanned::new(0..0, 0.1),
+        }
+    }
+}
 
 /// `[promotion]` and `[rollback]`.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! `[limits]`: what components may use. What the TOML does not name is as safe as by default.
+//! `[limits]` and `[breaker]`: what components may use, and how often they may fail. What the TOML does not name is as safe as by default.
 
 use std::time::Duration;
 
@@ -16,6 +16,28 @@ const PAGE: u64 = 64 << 10;
 
 /// All that a component of 32 bits can address, in bytes.
 const MOST_MEMORY: u64 = 4 << 30;
+
+/// How many rows may be guilty: rows that a component trapped on, was starved by, or answered
+/// nonsense about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakerConfig {
+    /// `share`: of the window's rows. With 1, none are too many.
+    pub share: Spanned<f64>,
+    /// `window`: how many rows back it looks.
+    pub window: Spanned<u64>,
+}
+
+impl Default for BreakerConfig {
+    /// A topic that is poisoned in one row of a hundred is quarantine's business; a component that
+    /// fails on one of ten is wrong. A thousand wrong rows can be re-pinned in one command.
+    fn default() -> Self {
+        Self {
+            share: Spanned::new(0..0, 0.1),
+            window: Spanned::new(0..0, 10_000),
+        }
+    }
+}
 
 /// `[limits]`, and the `limits` of one component.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -56,3 +56,37 @@ fn what_is_wrong_with_a_property_is_said_without_its_value() {
     let said = problem("\"sasl.password\" = x4711");
     assert!(said.contains("line 8"), "{said}");
 }
+
+#[test]
+fn gates_are_exact_and_one_that_limits_nothing_is_refused() {
+    let read = |more: &str| {
+        let text = format!(
+            "version = 1\ntenant = \"retail\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
+             [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n{more}"
+        );
+        Config::parse(&text, Path::new("retail.toml"))
+    };
+    assert!(read("").unwrap().promotion.is_none());
+    let config = read("[promotion]\nquarantine_change = 0.005\ncost = 2\n").unwrap();
+    let gate = config.promotion.unwrap().gate();
+    let written = serde_json::to_string(&gate).unwrap();
+    assert_eq!(
+        written,
+        r#"{"rows":10000,"quarantine_change":"0.005","cost":"2"}"#
+    );
+    for (wrong, word) in [
+        ("[promotion]\nrows = 0", "rows = 0"),
+        ("[rollback]\ntrapped = -0.1", "trapped = -0.1"),
+        ("[rollback]\ncost = inf", "cost = inf"),
+        (
+            "[rollback]\nmoney = [\"daily_sales.net_amount\"]",
+            "money_change",
+        ),
+        ("[promotion]\nshadow_rows = 5", "shadow_rows"),
+        ("[shadow]\ncpu = 0.0", "share of a core"),
+        ("[shadow]\ncpu = 2.0", "share of a core"),
+    ] {
+        let said = read(wrong).unwrap_err().to_string();
+        assert!(said.contains(word), "{wrong}: {said}");
+    }
+}

@@ -59,19 +59,27 @@ impl Shadow {
     /// active set's business.
     pub async fn follow(&mut self, registry: &mut Registry, active: &Arc<Rules>) {
         let pair = registry.shadow().map(|set| (set, active.number));
-        let reporter = Reporter {
-            lake: self.lake.clone(),
-            tenant: self.tenant.clone(),
-            id: uuid::Uuid::new_v4().to_string(),
-            against: active.number,
-            since: now(),
-            breaker: Breaker::new(&self.breaker),
-            runtime: Handle::current(),
-            number: pair.map_or(active.number, |(set, _)| set),
+        let Self {
+            lake,
+            tenant,
+            share,
+            breaker,
+            slot,
+        } = self;
+        let start = |staged: Rules| {
+            let reporter = Reporter {
+                lake: lake.clone(),
+                tenant: tenant.clone(),
+                id: uuid::Uuid::new_v4().to_string(),
+                number: staged.number,
+                against: active.number,
+                since: now(),
+                breaker: Breaker::new(breaker),
+                runtime: Handle::current(),
+            };
+            begin(reporter, active.clone(), staged, *share)
         };
-        let share = self.share;
-        let start = |staged: Rules| begin(reporter, active.clone(), staged, share);
-        let over = self.slot.follow(registry, pair, start).await;
+        let over = slot.follow(registry, pair, start).await;
         let (Some(reason), Some((set, against))) = (over, pair) else {
             return;
         };
@@ -84,7 +92,7 @@ impl Shadow {
             why: format!("as a shadow of {against}: {reason}"),
         };
         match registry.fail(set, &who, now()).await {
-            Ok(()) => self.slot.settle(),
+            Ok(()) => slot.settle(),
             Err(error) => tracing::warn!(%error, "which can't be noted yet"),
         }
     }

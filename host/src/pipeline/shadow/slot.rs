@@ -47,6 +47,10 @@ impl Slot {
         if pair != self.pair {
             self.leave();
             if let Some((set, _)) = pair {
+                // It would wait for what is compiled now, and the tenant's loop with it.
+                if registry.is_warming() {
+                    return None;
+                }
                 self.stage = match registry.begin(set).await {
                     Ok(task) => Stage::Preparing(task),
                     Err(RuleSetError::Rules { source, .. }) => Stage::Over(source.to_string()),
