@@ -70,10 +70,11 @@ pub async fn verify(
         let table = lake.open_table(&format!("{tenant}/{name}")).await;
         table.map_err(LayerError::from)
     };
-    let Some(bronze) = open("bronze").await? else {
+    let Some(mut bronze) = open("bronze").await? else {
         return Ok(report);
     };
-    // The later tables are read first: what lands meanwhile is beyond their progress.
+    // A host may run meanwhile. The later tables are looked at first, so that what they hold is in
+    // the earlier ones, and the rule sets last: what lands in between is beyond the progress.
     let mut gold = Vec::new();
     if let Some(active) = registry.active() {
         let rules = registry.rules(active).await?;
@@ -83,8 +84,10 @@ pub async fn verify(
             }
         }
     }
-    let silver = open("silver").await?;
     let quarantine = open("quarantine").await?;
+    let silver = open("silver").await?;
+    bronze.refresh().await.map_err(LayerError::from)?;
+    registry.refresh().await?;
     let ends = ends(&bronze, quarantine.as_ref(), tenant);
     let silver_rows = match &silver {
         Some(table) => read(table, None).await?,
