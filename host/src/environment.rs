@@ -1,4 +1,25 @@
-//! What a configuration leaves for the environment to say: secrets above all.
+//! What the environment says: what a configuration leaves to it, secrets above all; and who, where
+//! and when.
+
+/// Who runs this, for histories.
+pub fn user() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The name of this machine; empty where it has none.
+pub fn machine() -> String {
+    let name = std::env::var("HOSTNAME").ok();
+    let name = name.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    name.unwrap_or_default().trim().to_owned()
+}
+
+/// This moment, in microseconds since 1970.
+pub fn now() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
 
 /// A value, with the environment's word for each `${NAME}` in it. `$${` stands for `${`.
 ///

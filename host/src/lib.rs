@@ -1,8 +1,8 @@
 //! Assay: from Kafka to bronze, silver and gold Delta Lake tables, through sandboxed rules.
 //!
 //! ```text
-//! cli ──► pipeline ──► ruleset ──► medallion ──► source, lake, plugin
-//!   └───► demo, author                 (each names its library: rdkafka, deltalake, wasmtime)
+//! cli ──► serve ──► pipeline ──► control, ruleset ──► medallion ──► source, lake, plugin
+//!   └───► demo, author                            (each names its library: rdkafka, deltalake, wasmtime)
 //! ```
 //!
 //! No call runs back up. `source`, `lake` and `plugin` do not know each other; Arrow batches are
@@ -14,7 +14,11 @@ pub mod demo;
 
 pub mod author;
 
+pub mod serve;
+
 pub mod pipeline;
+
+pub mod control;
 
 pub mod ruleset;
 
@@ -35,3 +39,5 @@ pub mod names;
 pub mod processor;
 
 pub mod schema;
+
+pub mod told;

@@ -71,5 +71,8 @@ mod two_tenants;
 /// Components that mean harm, each a tenant of one host: they harm their own rows and no neighbour.
 mod hostile;
 
+/// A host over HTTP: how it does, rules and tenants for those who hold a token, and an audit of it all.
+mod serve;
+
 /// Rule authors: from `assay plugin new` to golden cases, and what is shown where they fail.
 mod authoring;

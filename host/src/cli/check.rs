@@ -59,7 +59,7 @@ fn report(what: &str, found: anyhow::Result<String>) -> u32 {
             0
         }
         Err(error) => {
-            println!("  {what}: WRONG: {}", super::told(&error));
+            println!("  {what}: WRONG: {}", crate::told::told(error.as_ref()));
             1
         }
     }

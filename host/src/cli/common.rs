@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::generate::Target;
 use crate::demo::pour::Sink;
-use crate::lake::{Lake, LakeOptions};
+use crate::lake::{Lake, LakeError, LakeOptions};
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
@@ -30,28 +30,33 @@ pub struct LakeArgs {
 impl LakeArgs {
     /// The lake of a pipeline. A relative folder in its TOML is relative to the TOML.
     pub fn of(&self, config: &Config) -> anyhow::Result<Lake> {
-        let uri = match (&self.lake, &config.lake.uri) {
-            (Some(uri), _) => uri.clone(),
-            (None, Some(uri)) if uri.contains("://") => uri.clone(),
-            (None, Some(folder)) => config.resolve(Path::new(folder)).display().to_string(),
-            (None, None) => "./lake".to_owned(),
-        };
+        let lake = self.open_of(config);
+        lake.with_context(|| format!("open lake {}", self.uri_of(config)))
+    }
+
+    /// The same, for those who say what failed by themselves.
+    pub fn open_of(&self, config: &Config) -> Result<Lake, LakeError> {
         let options = LakeOptions {
             fsync: config.lake.fsync,
             store: config.lake.options.clone(),
         };
-        open(&uri, options)
+        Lake::open_with(&self.uri_of(config), options)
+    }
+
+    fn uri_of(&self, config: &Config) -> String {
+        match (&self.lake, &config.lake.uri) {
+            (Some(uri), _) => uri.clone(),
+            (None, Some(uri)) if uri.contains("://") => uri.clone(),
+            (None, Some(folder)) => config.resolve(Path::new(folder)).display().to_string(),
+            (None, None) => "./lake".to_owned(),
+        }
     }
 
     /// The lake where no TOML is at hand.
     pub fn named(&self) -> anyhow::Result<Lake> {
         let uri = self.lake.as_deref().unwrap_or("./lake");
-        open(uri, LakeOptions::default())
+        Lake::open(uri).with_context(|| format!("open lake {uri}"))
     }
-}
-
-fn open(uri: &str, options: LakeOptions) -> anyhow::Result<Lake> {
-    Lake::open_with(uri, options).with_context(|| format!("open lake {uri}"))
 }
 
 /// Where a tenant's pipeline is looked for.

@@ -1,5 +1,6 @@
 //! `assay demo`: sixty stores start selling, and tables fill before your eyes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,14 +11,16 @@ use arrow::array::{Decimal128Array, Int64Array};
 use tokio::sync::watch;
 
 use super::common::{block_on, sandbox};
-use super::run::run_tenant;
+use super::listen::ListenArgs;
 use crate::demo::generate::{Generator, Options, Shares};
 use crate::demo::live::{Gold, Latency, Lines, Progress};
 use crate::lake::Lake;
 use crate::medallion::layer::column;
 use crate::names::Tenant;
 use crate::pipeline::config::{Config, SourceConfig, StartConfig, parse_duration};
+use crate::pipeline::host::Roster;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::run::run_tenant;
 use crate::pipeline::verify::verify;
 use crate::source::{Broker, Producer};
 
@@ -44,6 +47,8 @@ pub struct Args {
     /// Where the demo's lakes go, one folder for each start
     #[arg(long, value_name = "FOLDER", default_value = "lake")]
     lake: PathBuf,
+    #[command(flatten)]
+    listen: ListenArgs,
 }
 
 /// What the generator and the printer share.
@@ -92,6 +97,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             false,
             shutdown,
         );
+        let roster = Roster::of(&tenant, &args.pipeline, &lake, &meter);
+        let server = args
+            .listen
+            .or_local()
+            .serve(roster, sandbox.clone())
+            .await?;
         let mut host = tokio::spawn(host);
         let selling = {
             let (shared, meter) = (shared.clone(), meter.clone());
@@ -100,8 +111,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         };
         let watched = tokio::select! {
             watched = watch_it(&lake, &tenant, &meter, &shared, args.length) => watched,
-            ended = &mut host => Err(ended.map_err(anyhow::Error::from).and_then(|e| e).err()
-                .unwrap_or_else(|| anyhow::anyhow!("the host ended by itself"))),
+            ended = &mut host => match ended? {
+                Err(error) => Err(error.into()),
+                Ok(()) => Err(anyhow::anyhow!("the host ended by itself")),
+            },
         };
         shared.stop.store(true, Ordering::Relaxed);
         let sold = selling.await?;
@@ -117,6 +130,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         stop.send_replace(true);
         host.await??;
+        drop(server);
         let report = verify(&lake, &tenant, sandbox).await?;
         super::verify::print(&tenant, &report);
         println!("{}", what_next(&uri, &tenant));
@@ -129,7 +143,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Sells until told to stop. Blocks.
 fn sell(brokers: &str, rate: u64, shared: &Shared, meter: &Meter) -> anyhow::Result<()> {
-    let mut producer = Producer::new(brokers, &std::collections::BTreeMap::new())?;
+    let mut producer = Producer::new(brokers, &BTreeMap::new())?;
     let mut generator = Generator::new(Options {
         shares: Shares {
             conflicts: 0.001,
@@ -199,7 +213,7 @@ async fn watch_it(
             bronze: counts.bronze,
             silver: counts.silver,
             quarantine: counts.refused.values().sum(),
-            quarantine_by_rule: counts.refused.into_iter().collect(),
+            quarantine_by_rule: by_rule(counts.refused),
             gold: gold_so_far(lake, tenant).await.unwrap_or_default(),
             latency: at(50).zip(at(99)).map(|(p50, p99)| Latency { p50, p99 }),
         };
@@ -209,6 +223,14 @@ async fn watch_it(
             return Ok(());
         }
     }
+}
+
+fn by_rule(refused: BTreeMap<(String, String), u64>) -> Vec<(String, u64)> {
+    let mut rules: BTreeMap<String, u64> = BTreeMap::new();
+    for ((_, rule), rows) in refused {
+        *rules.entry(rule).or_default() += rows;
+    }
+    rules.into_iter().collect()
 }
 
 /// What gold's daily sales hold, read from the table as anyone would.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on, sandbox};
+use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::Tenant;
 use crate::pipeline::start::load_dimension;
 
@@ -45,7 +46,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         let config = pipeline.of(&tenant)?;
         let lake = lake.of(&config)?;
-        let (number, rows) = load_dimension(&lake, &config, &name, &file, sandbox()?).await?;
+        let act = Act::new(
+            "dimension load",
+            format!("{name} from {}", file.display()),
+            "",
+        );
+        let change = load_dimension(&lake, &config, &name, &file, sandbox()?);
+        let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
+        let (number, rows) = audited(&lake, scope, &actor, act, change).await??;
         println!("{tenant}: dimension {name} has {rows} rows; rule set {number} is active");
         Ok(())
     })

@@ -1,21 +1,27 @@
 //! The command line: one file a verb.
 
+mod audit;
 mod check;
 mod common;
 mod demo;
 mod dimension;
 mod generate;
+mod listen;
 mod plugin;
 mod rules;
 mod run;
 mod source;
 mod table;
+mod tenant;
+mod token;
 mod verify;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::told::told;
 
 /// Assay streams retail sales from Kafka into bronze, silver and gold Delta Lake tables. What is
 /// valid, what it means and what it adds up to is decided by WebAssembly components, a tenant's
@@ -38,6 +44,9 @@ enum Verb {
     Source(source::Args),
     Rules(rules::Args),
     Table(table::Args),
+    Tenant(tenant::Args),
+    Token(token::Args),
+    Audit(audit::Args),
     Plugin(plugin::Args),
 }
 
@@ -54,24 +63,10 @@ pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("assay: {}", told(&error));
+            eprintln!("assay: {}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error with its causes, each said once.
-pub fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 /// Does what the command line says.
@@ -89,6 +84,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Source(args) => source::run(args),
         Verb::Rules(args) => rules::run(args),
         Verb::Table(args) => table::run(args),
+        Verb::Tenant(args) => tenant::run(args),
+        Verb::Token(args) => token::run(args),
+        Verb::Audit(args) => audit::run(args),
         Verb::Plugin(args) => plugin::run(args),
     }
 }

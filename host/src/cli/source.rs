@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on};
+use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::lake::{Commit, Lake, Move, Table};
 use crate::medallion::layer::{self, DUPLICATES, START, commit_of};
 use crate::names::{Offset, Partition, Tenant};
@@ -61,7 +62,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 partition,
                 to,
                 lake,
-            } => accept_gap(&lake.named()?, &tenant, &topic, partition, to).await,
+            } => {
+                let lake = lake.named()?;
+                bronze(&lake, &tenant).await?;
+                let target = format!("{topic}/{partition} to offset {to}");
+                let act = Act::new("source accept-gap", target, "");
+                let change = accept_gap(&lake, &tenant, &topic, partition, to);
+                audited(&lake, Scope::Tenant(&tenant), &Actor::here(), act, change).await?
+            }
             Verb::NewGeneration {
                 tenant,
                 topic,
@@ -69,7 +77,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
             } => {
                 let config = pipeline.of(&tenant)?;
-                new_generation(&lake.of(&config)?, &config, &topic).await
+                let lake = lake.of(&config)?;
+                bronze(&lake, &tenant).await?;
+                let act = Act::new("source new-generation", topic.clone(), "");
+                let change = new_generation(&lake, &config, &topic);
+                audited(&lake, Scope::Tenant(&tenant), &Actor::here(), act, change).await?
             }
         }
     })

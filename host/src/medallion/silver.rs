@@ -70,6 +70,11 @@ impl Silver {
         layer::progress(&self.table, &self.tenant, partition, "")
     }
 
+    /// Memory that the duplicates index takes, about, in bytes.
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
     /// Deduplicates a batch's candidates, writes those that are first, and commits them with the
     /// batch's progress.
     ///

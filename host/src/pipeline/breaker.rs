@@ -19,6 +19,15 @@ pub struct Tripped {
     pub allowed: u64,
 }
 
+/// What a breaker has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fill {
+    pub rows: u64,
+    pub guilty: u64,
+    /// The share of guilty rows past which it trips.
+    pub share: f64,
+}
+
 /// Counts the rows of the batches that landed last. It begins anew with each rule set.
 pub struct Breaker {
     share: f64,
@@ -80,6 +89,14 @@ impl Breaker {
             && self.rows() - oldest.rows >= self.window
         {
             self.seen.pop_front();
+        }
+    }
+
+    pub fn fill(&self) -> Fill {
+        Fill {
+            rows: self.rows(),
+            guilty: self.seen.iter().map(|batch| batch.guilty).sum(),
+            share: self.share,
         }
     }
 

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::fit::fits_lake;
 use super::plan::{Plan, PlanError};
 use super::shadow::check_gate;
+pub use crate::environment::{now, user};
 use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::{Definition, DimensionUse};
 use crate::medallion::layer::{LayerError, Put, commit_of, evolved, put};
@@ -405,19 +406,6 @@ fn keep_rows(definition: &mut Definition, active: Option<&Definition>) {
             used.rows = held.rows;
         }
     }
-}
-
-/// Who runs this, for the history.
-pub fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
-    name.unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// This moment, in microseconds since 1970.
-pub fn now() -> i64 {
-    chrono::Utc::now().timestamp_micros()
 }
 
 /// Replaces the rows of a dimension's table. Readers use it; rules read the blob.

@@ -368,7 +368,8 @@ impl Config {
         Ok(configs)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// Reads one that is called `path` and may not be there.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Malformed {
             path: path.to_owned(),
             message: told(&error, text),
@@ -402,6 +403,14 @@ impl Config {
         let steps = steps.into_iter().flatten().map(|used| &used.component);
         let gold = self.gold.iter().map(|gold| &gold.component);
         steps.chain(gold).map(|path| path.get_ref().as_path())
+    }
+
+    /// The same, to be read from elsewhere.
+    pub(super) fn components_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let steps = [&mut self.cleanse, &mut self.validate, &mut self.enrich];
+        let steps = steps.into_iter().flatten().map(|used| &mut used.component);
+        let gold = self.gold.iter_mut().map(|gold| &mut gold.component);
+        steps.chain(gold).map(Spanned::get_mut)
     }
 
     /// Whether all is the same that is no part of a rule set and counts from a host's start on.
@@ -440,6 +449,17 @@ fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
+    let files = tomls_in(path)?;
+    match files.is_empty() {
+        true => Err(ConfigError::NoPipeline {
+            path: path.to_owned(),
+        }),
+        false => Ok(files),
+    }
+}
+
+/// The TOMLs in a folder, by name.
+pub(super) fn tomls_in(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         path: path.to_owned(),
         source,
@@ -450,11 +470,6 @@ fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
         if file.extension().is_some_and(|e| e == "toml") {
             files.push(file);
         }
-    }
-    if files.is_empty() {
-        return Err(ConfigError::NoPipeline {
-            path: path.to_owned(),
-        });
     }
     files.sort();
     Ok(files)

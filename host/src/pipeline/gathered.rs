@@ -157,15 +157,15 @@ impl Gathered {
     }
 
     /// Takes what was gathered into the table. `judging` is the rule set of now, for where nothing
-    /// was gathered that says another.
+    /// was gathered that says another. False: nothing was, and nothing was committed.
     pub async fn commit(
         &mut self,
         registry: &mut Registry,
         judging: RuleSetNumber,
-    ) -> Result<(), TenantError> {
+    ) -> Result<bool, TenantError> {
         if self.ranges.is_empty() {
             self.since = None;
-            return Ok(());
+            return Ok(false);
         }
         let began = Instant::now();
         self.fold()?;
@@ -191,7 +191,7 @@ impl Gathered {
         }
         self.forget();
         self.last = Some((began, began.elapsed()));
-        Ok(())
+        Ok(true)
     }
 
     /// Drops what was gathered; it is read from silver again.

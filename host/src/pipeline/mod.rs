@@ -14,10 +14,15 @@ mod packing;
 pub mod tenant;
 pub mod worker;
 
+pub mod answers;
 pub mod change;
+pub mod delete;
+pub mod host;
 pub mod repair;
+pub mod run;
 pub mod shadow;
 pub mod start;
+pub mod upload;
 pub mod verify;
 pub mod watch;
 pub mod what_if;

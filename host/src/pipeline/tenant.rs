@@ -2,6 +2,7 @@
 
 mod error;
 mod follow;
+mod stand;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -223,10 +224,13 @@ impl TenantLayers {
                 Some(prepared) => prepared,
                 None => block_in_place(|| Prepared::make(&batch.cut, rules.clone(), extra)),
             };
-            let cut = &batch.cut;
+            let (cut, began) = (&batch.cut, Instant::now());
             let written = self.bronze.write(cut, &prepared.decoded, rules).await?;
             match self.bronze.commit(&cut.ranges, written).await {
-                Ok(()) => return Ok(prepared.judged.map_err(LayerError::from)),
+                Ok(()) => {
+                    self.meter.put("bronze", began.elapsed());
+                    return Ok(prepared.judged.map_err(LayerError::from));
+                }
                 Err(LayerError::Changed { .. }) => {
                     self.bronze
                         .table
@@ -391,7 +395,7 @@ impl Layers for TenantLayers {
 
     async fn quarantine(&mut self, batch: &Batch, judged: &Judged) -> Result<(), TenantError> {
         let rules = Self::rules_of(batch)?;
-        let refusals = &judged.judged.refusals;
+        let (refusals, began) = (&judged.judged.refusals, Instant::now());
         let files = self
             .quarantine
             .write(&batch.cut, refusals, rules.number)
@@ -399,15 +403,19 @@ impl Layers for TenantLayers {
         let ranges = &batch.cut.ranges;
         self.quarantine.commit(Kind::Refused, ranges, files).await?;
         self.breaker.landed(rules.number, counted(&judged.judged));
+        self.meter.put("quarantine", began.elapsed());
         self.meter.refused(refusals);
+        self.meter.guilty(judged.judged.guilty as u64);
         Ok(())
     }
 
     async fn silver(&mut self, batch: &Batch, judged: &mut Judged) -> Result<(), TenantError> {
         let rules = Self::rules_of(batch)?;
-        let candidates = &judged.judged.candidates;
+        let (candidates, began) = (&judged.judged.candidates, Instant::now());
         let landed = self.silver.put(&batch.cut, &rules, candidates).await?;
+        self.meter.put("silver", began.elapsed());
         self.meter.landed(&batch.cut, landed.rows.num_rows());
+        self.note_usage(&rules);
         judged.duplicates = landed.duplicates;
         // What comes back from bronze is read from silver once that is up to date.
         if batch.fresh {
@@ -473,8 +481,12 @@ impl Layers for TenantLayers {
     async fn gold(&mut self, all: bool) -> Result<(), TenantError> {
         for gathered in &mut self.gold {
             if all || gathered.is_due() {
-                gathered.commit(&mut self.registry, self.judging).await?;
-                self.meter.gold(&gathered.gold.name);
+                let began = Instant::now();
+                if gathered.commit(&mut self.registry, self.judging).await? {
+                    let name = &gathered.gold.name;
+                    self.meter.put(&format!("gold/{name}"), began.elapsed());
+                    self.meter.gold(name);
+                }
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::bindings::exports::assay::rules as exports;
 use super::engine::{Exports, Setup, ticks};
 use super::limits::{Budget, Ledger};
 use super::log::{Meter, one_line};
+use super::usage::Running;
 use super::{Cause, Description, GroupDescription, PluginError, RowDescription, Step};
 
 /// Bytes of what is said about a fault, or by a component about a row.
@@ -53,6 +54,16 @@ pub(super) struct Session {
     store: Store<Held>,
     guest: Guest,
     budget: Budget,
+    /// Of one that is ready: what it uses is added up when it goes.
+    running: Option<Running>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end(self.burnt());
+        }
+    }
 }
 
 enum Guest {
@@ -103,6 +114,7 @@ impl Session {
             store,
             guest,
             budget: *budget,
+            running: None,
         })
     }
 
@@ -116,6 +128,7 @@ impl Session {
             .map_err(|text| unlike_before(Fault::answer(&text)))?;
         session.store.data_mut().meter = Meter::new(budget.log, quiet);
         set_fuel(&mut session.store, budget.fuel)?;
+        session.running = Some(Running::begin(&setup.used));
         Ok(session)
     }
 

@@ -15,6 +15,7 @@ use wasmtime::{
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
 use super::limits::{Limits, TABLE_ENTRIES};
+use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
 
 /// How often deadlines are looked at.
@@ -79,6 +80,7 @@ pub(super) struct Setup {
     pub component: Component,
     pub params: String,
     pub limits: Limits,
+    pub used: Arc<Used>,
 }
 
 impl Sandbox {
@@ -177,6 +179,7 @@ impl Component {
             component: self.clone(),
             params: params.to_owned(),
             limits: limits.clone(),
+            used: Arc::default(),
         };
         let mut session = Session::start(&setup, &limits.budget(0, 1), false)
             .map_err(|fault| refused("configure", fault))?;
@@ -217,6 +220,11 @@ impl Component {
 impl Configured {
     pub fn step(&self) -> Step {
         self.inner.component.step()
+    }
+
+    /// What its calls used since this was last asked.
+    pub fn take_usage(&self) -> Usage {
+        self.inner.used.take()
     }
 
     /// What it reads and makes, if it works row by row.

@@ -28,6 +28,8 @@ mod fold;
 
 mod measure;
 
+mod usage;
+
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,7 @@ pub use engine::{CONTRACT, Component, Configured, Sandbox};
 pub use judge::{Guilty, Judged, Verdict};
 pub use limits::Limits;
 pub use measure::{Cost, Load};
+pub use usage::Usage;
 
 /// One step of the road that a row takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::super::common::sandbox;
-use super::super::told;
 use crate::author::inspect::{Inspected, described};
 use crate::plugin::{Description, Sandbox};
+use crate::told::told;
 
 /// Check components: the step, what they import, their description, and whether they take their
 /// params. Says why not
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         match summary(&sandbox, file, &params) {
             Ok(summary) => println!("{}: good: {summary}", file.display()),
             Err(error) => {
-                println!("WRONG: {}", told(&error));
+                println!("WRONG: {}", told(error.as_ref()));
                 wrong += 1;
             }
         }

@@ -1,9 +1,9 @@
 //! Staging, and what a change of rules came to, as lines or as JSON.
 
-use serde_json::json;
-
 use super::super::common::{LakeArgs, PipelineArgs, sandbox};
+use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::{RuleSetNumber, Tenant};
+use crate::pipeline::answers;
 use crate::pipeline::change::{Activated, Changes, Staged, user};
 use crate::ruleset::{Difference, Who};
 
@@ -21,20 +21,24 @@ pub async fn stage(
         by: user(),
         why: why.unwrap_or_else(|| format!("staged from {}", config.path.display())),
     };
-    let Staged {
-        number,
-        active,
-        differences,
-        already,
-    } = changes.stage(&config, &who).await?;
+    let act = Act::new(
+        "rules stage",
+        format!("{}", config.path.display()),
+        &who.why,
+    );
+    let change = changes.stage(&config, &who);
+    let (scope, actor) = (Scope::Tenant(tenant), Actor::here());
+    let staged = audited(&lake, scope, &actor, act, change).await??;
     if as_json {
-        println!(
-            "{}",
-            json!({ "tenant": tenant, "number": number, "state": "staged", "active": active,
-                    "already": already, "differences": differences })
-        );
+        println!("{}", answers::staged(tenant, &staged));
         return Ok(());
     }
+    let Staged {
+        number,
+        differences,
+        already,
+        ..
+    } = staged;
     let already = if already { " already" } else { "" };
     println!("{tenant}: rule set {number} is staged{already}; nothing judges by it yet");
     lines(&differences);
@@ -44,20 +48,16 @@ pub async fn stage(
 }
 
 pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        println!("{}", answers::activated(tenant, activated));
+        return Ok(());
+    }
     let Activated {
         number,
         of,
         before,
         differences,
     } = activated;
-    if as_json {
-        println!(
-            "{}",
-            json!({ "tenant": tenant, "number": number, "state": "active", "of": of,
-                    "before": before, "differences": differences })
-        );
-        return Ok(());
-    }
     let before = before.map_or(String::new(), |before| format!("; before it, {before} did"));
     println!("{tenant}: rule set {number} judges from the next batch on: it is {of}{before}");
     lines(differences);
@@ -86,10 +86,7 @@ pub fn differences(
     as_json: bool,
 ) -> anyhow::Result<()> {
     if as_json {
-        println!(
-            "{}",
-            json!({ "from": from, "to": to, "differences": found })
-        );
+        println!("{}", answers::differences(from, to, found));
         return Ok(());
     }
     match found {

@@ -11,10 +11,11 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on, sandbox};
+use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::lake::Lake;
 use crate::medallion::layer;
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
-use crate::pipeline::change::{Changes, user};
+use crate::pipeline::change::{Changes, now, user};
 use crate::ruleset::{Registry, Repin, Who};
 
 /// Change a tenant's rules while its hosts run: stage what a TOML says, have it judge, go back; and
@@ -198,10 +199,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let lake = lake.named()?;
+                let mut changes = existing(&lake, &tenant).await?;
                 let why = why.unwrap_or_else(|| "to see what it would do".to_owned());
+                let how = if stop { "no more of" } else { "of" };
+                let act = Act::new("rules shadow", format!("{how} rule set {number}"), &why);
                 let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
-                changes.shadow(number, !stop, &who).await?;
+                let change = changes.shadow(number, !stop, &who);
+                let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
+                audited(&lake, scope, &actor, act, change).await??;
                 change::shadow(&tenant, number, !stop, json);
                 Ok(())
             }
@@ -225,12 +231,19 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let lake = lake.named()?;
+                let mut changes = existing(&lake, &tenant).await?;
+                let gates = if despite_gates { " despite its gates" } else { "" };
+                let act = Act::new("rules promote", format!("rule set {number}{gates}"), &why);
                 let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
-                let activated = match despite_gates {
-                    true => changes.promote_despite_gates(number, &who).await?,
-                    false => changes.promote(number, &who).await?,
+                let change = async {
+                    match despite_gates {
+                        true => changes.promote_despite_gates(number, &who).await,
+                        false => changes.promote(number, &who).await,
+                    }
                 };
+                let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
+                let activated = audited(&lake, scope, &actor, act, change).await??;
                 change::activated(&tenant, &activated, json)
             }
             Verb::Rollback {
@@ -241,9 +254,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let mut changes = existing(&lake.named()?, &tenant).await?;
+                let lake = lake.named()?;
+                let mut changes = existing(&lake, &tenant).await?;
+                let target = to.map(|to| format!("to rule set {to}"));
+                let target = target.unwrap_or_else(|| "to the rule set before".to_owned());
+                let act = Act::new("rules rollback", target, &why);
                 let (to, who) = (to.map(RuleSetNumber), Who { by: user(), why });
-                let activated = changes.rollback(to, keep_dimensions, &who).await?;
+                let change = changes.rollback(to, keep_dimensions, &who);
+                let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
+                let activated = audited(&lake, scope, &actor, act, change).await??;
                 change::activated(&tenant, &activated, json)
             }
             Verb::History { tenant, lake, json } => {
@@ -297,9 +316,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     to,
                     number: RuleSetNumber(number),
                 };
+                let target = format!(
+                    "{} offsets {from} to {to} to rule set {number}",
+                    repin.partition
+                );
+                let act = Act::new("rules re-pin", target, &why);
                 let who = Who { by: user(), why };
-                let at = crate::pipeline::change::now();
-                registry.repin(&repin, &who, at).await?;
+                let change = registry.repin(&repin, &who, now());
+                let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
+                audited(&lake, scope, &actor, act, change).await??;
                 println!(
                     "{tenant}: {} offsets {from} to {to} are judged by rule set {number}",
                     repin.partition

@@ -1,10 +1,10 @@
 //! What there was and what there is.
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat};
-use serde_json::json;
+use chrono::DateTime;
 
 use crate::names::RuleSetNumber;
+use crate::pipeline::answers;
 use crate::ruleset::Registry;
 
 /// Prints every change, the oldest first, with where its rule set stands now.
@@ -15,17 +15,7 @@ pub fn history(registry: &Registry, as_json: bool) -> anyhow::Result<()> {
         (change, at, set)
     });
     if as_json {
-        let changes: Vec<_> = changes
-            .map(|(change, at, set)| {
-                json!({
-                    "number": change.number, "at": at.to_rfc3339_opts(SecondsFormat::Micros, true),
-                    "by": change.who.by, "why": change.who.why, "what": change.what,
-                    "state": set.map(|set| registry.state(set).as_str()),
-                    "failed": set.and_then(|set| set.failed.as_deref()),
-                })
-            })
-            .collect();
-        println!("{}", json!(changes));
+        println!("{}", answers::history(registry));
         return Ok(());
     }
     for (change, at, set) in changes {
@@ -47,15 +37,12 @@ pub fn set(
 ) -> anyhow::Result<()> {
     let number = number.or(registry.active());
     let number = number.context("no rule set is active; see `assay rules history`")?;
-    let set = registry.set(number)?;
-    let state = registry.state(set).as_str();
     if as_json {
-        println!(
-            "{}",
-            json!({ "number": number, "state": state, "failed": set.failed, "definition": set.definition })
-        );
+        println!("{}", answers::set(registry, number)?);
         return Ok(());
     }
+    let set = registry.set(number)?;
+    let state = registry.state(set).as_str();
     println!("rule set {number}, {state}:");
     if let Some(reason) = &set.failed {
         println!("it failed: {reason}");

@@ -221,7 +221,8 @@ impl Index {
         Ok(Room::Enough)
     }
 
-    fn bytes(&self) -> usize {
+    /// Memory that it takes, about.
+    pub fn bytes(&self) -> usize {
         self.dates.values().map(Date::bytes).sum()
     }
 

@@ -75,6 +75,7 @@ impl TenantLayers {
                         "rule set takes over with the next batch"
                     );
                     self.judging = active;
+                    self.meter.stands(|standing| standing.takeovers += 1);
                     return Ok(rules);
                 }
                 Err(error) => error,

@@ -51,6 +51,8 @@ pub struct Worker<S: Source> {
     meter: Arc<Meter>,
     shutdown: watch::Receiver<bool>,
     epoch: u64,
+    /// The partitions that are this loop's to read.
+    held: Vec<Partition>,
     /// The source was told to begin again: what still comes of before is not taken, for it lies
     /// behind a batch that did not land.
     begins_again: bool,
@@ -97,6 +99,7 @@ impl<S: Source> Worker<S> {
             meter,
             shutdown,
             epoch: 0,
+            held: Vec::new(),
             begins_again: false,
             pending: Pending::default(),
             ahead: None,
@@ -134,6 +137,7 @@ impl<S: Source> Worker<S> {
             }
             if self.rules_due <= now {
                 self.follow_rules().await?;
+                self.note_standing().await;
             }
             self.gold(false).await?;
             self.keep_house();
@@ -221,6 +225,7 @@ impl<S: Source> Worker<S> {
                 self.coordinator.release();
                 self.drop_all();
                 self.begins_again = false;
+                self.hold(None);
                 // The source may have been closed meanwhile, and then nobody waits.
                 let _ = done.send(());
             }
@@ -296,6 +301,7 @@ impl<S: Source> Worker<S> {
             tracing::info!(%partition, ?start, "partition assigned");
             answer.push((partition, start));
         }
+        self.hold(Some(partitions));
         // A source that has moved on asks again.
         let _ = starts.send(answer);
         Ok(())
@@ -452,6 +458,7 @@ impl<S: Source> Worker<S> {
     async fn pause(&mut self, error: TenantError) -> Result<(), WorkerError> {
         let tenant = self.tenant.clone();
         self.tries += 1;
+        self.meter.set_back(error.setback());
         let pause = match error.setback() {
             Setback::Stop => {
                 return Err(WorkerError::Tenant {

@@ -1,0 +1,189 @@
+//! `assay tenant`: which tenants there are, and whether they are to run.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::common::{LakeArgs, block_on};
+use crate::control::audit::{Act, Actor, Scope, audited};
+use crate::control::standing::{Standings, Wanted};
+use crate::lake::Lake;
+use crate::names::Tenant;
+use crate::pipeline::answers::moment;
+use crate::pipeline::delete::delete;
+
+/// List the tenants of a lake; have one stand still, run again, or be gone
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List the tenants of the lake, and which of them are paused or deleted
+    List {
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
+    /// Have a tenant stand still on every host, also after a restart. What was taken in is committed
+    /// first
+    Pause {
+        tenant: Tenant,
+        /// Why, for the audit
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
+    /// Have a paused tenant run again on every host; one that was deleted may begin anew
+    Resume {
+        tenant: Tenant,
+        /// Why, for the audit
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
+    /// Delete a paused tenant: its tables, blobs and rule sets. What was done stays in the lake's
+    /// audit
+    Delete {
+        tenant: Tenant,
+        /// The tenant's name once more; without it, it is asked for
+        #[arg(long, value_name = "TENANT")]
+        confirm: Option<String>,
+        /// Why, for the audit
+        #[arg(long)]
+        why: String,
+        #[command(flatten)]
+        lake: LakeArgs,
+    },
+}
+
+/// # Errors
+/// A tenant that there is not, one that is not paused, or a lake that can't be used.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    block_on(async {
+        match args.verb {
+            Verb::List { lake } => list(&lake.named()?).await,
+            Verb::Pause { tenant, why, lake } => {
+                say(&lake.named()?, &tenant, Wanted::Paused, "tenant pause", why).await?;
+                println!(
+                    "{tenant} is paused: hosts commit what they took in, then it stands still"
+                );
+                Ok(())
+            }
+            Verb::Resume { tenant, why, lake } => {
+                let (lake, wanted) = (lake.named()?, Wanted::Running);
+                say(&lake, &tenant, wanted, "tenant resume", why).await?;
+                println!("{tenant} runs again, on every host that has its TOML");
+                Ok(())
+            }
+            Verb::Delete {
+                tenant,
+                confirm,
+                why,
+                lake,
+            } => {
+                let lake = lake.named()?;
+                if !is_known(&lake, &tenant).await? {
+                    bail!("{}", unknown(&tenant));
+                }
+                let confirmed = match confirm {
+                    Some(confirmed) => confirmed,
+                    None => asked(&tenant, &lake)?,
+                };
+                if confirmed != tenant.as_str() {
+                    bail!("nothing was deleted: {confirmed:?} is not {tenant}");
+                }
+                let actor = Actor::here();
+                let act = Act::new("tenant delete", format!("tenant {tenant}"), &why);
+                let scope = Scope::Lake(Some(&tenant));
+                let change = delete(&lake, &tenant, &actor.by, &why);
+                let gone = audited(&lake, scope, &actor, act, change).await??;
+                println!("{tenant} is deleted: {gone} objects are gone; remove its TOML too");
+                Ok(())
+            }
+        }
+    })
+}
+
+/// The tenants that have tables, and what is said about them and others.
+async fn list(lake: &Lake) -> anyhow::Result<()> {
+    let mut tenants: BTreeMap<Tenant, String> = BTreeMap::new();
+    for table in lake.list_tables("").await? {
+        let name = table.split('/').next().unwrap_or_default();
+        if let Ok(tenant) = name.parse() {
+            tenants.insert(tenant, "to run".to_owned());
+        }
+    }
+    let mut standings = Standings::new(lake);
+    standings.refresh().await?;
+    for (tenant, said) in standings.all() {
+        if said.wanted == Wanted::Running {
+            continue;
+        }
+        let (since, by, why) = (moment(said.at), &said.by, &said.why);
+        let told = format!("{} since {since} by {by} ({why})", said.wanted.as_str());
+        tenants.insert(tenant.clone(), told);
+    }
+    if tenants.is_empty() {
+        bail!("no tenant in this lake; name the lake with --lake");
+    }
+    for (tenant, told) in tenants {
+        println!("{tenant}\t{told}");
+    }
+    Ok(())
+}
+
+async fn say(
+    lake: &Lake,
+    tenant: &Tenant,
+    wanted: Wanted,
+    action: &'static str,
+    why: String,
+) -> anyhow::Result<()> {
+    if !is_known(lake, tenant).await? {
+        bail!("{}", unknown(tenant));
+    }
+    let actor = Actor::here();
+    let act = Act::new(action, format!("tenant {tenant}"), &why);
+    let change = async {
+        let mut standings = Standings::new(lake);
+        standings.refresh().await?;
+        if standings.wanted(tenant) == wanted {
+            bail!("{tenant} is {} already", wanted.as_str());
+        }
+        standings.say(tenant, wanted, &actor.by, &why).await?;
+        Ok(())
+    };
+    audited(lake, Scope::Lake(Some(tenant)), &actor, act, change).await?
+}
+
+/// Whether the lake has anything of a tenant.
+async fn is_known(lake: &Lake, tenant: &Tenant) -> anyhow::Result<bool> {
+    let mut standings = Standings::new(lake);
+    standings.refresh().await?;
+    Ok(standings.of(tenant).is_some() || !lake.list_tables(tenant.as_str()).await?.is_empty())
+}
+
+fn unknown(tenant: &Tenant) -> String {
+    format!("tenant {tenant} has no table in this lake; name the lake with --lake")
+}
+
+/// Asks for the name of what is to be deleted.
+fn asked(tenant: &Tenant, lake: &Lake) -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        bail!("nothing was deleted: say --confirm {tenant}");
+    }
+    eprint!(
+        "everything of {tenant} in {} will be gone; its name, to go on: ",
+        lake.uri()
+    );
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}

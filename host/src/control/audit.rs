@@ -1,0 +1,210 @@
+//! What was done, by whom, from where, and how it ended: a row for each change, also for one that
+//! was refused or failed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::journal::{Columns, Journal, JournalError, Row};
+use crate::lake::Lake;
+use crate::names::Tenant;
+
+const COLUMNS: Columns = Columns {
+    texts: &[
+        "tenant", "action", "target", "why", "by", "via", "address", "request", "result", "detail",
+    ],
+    moments: &[],
+    description: "What was done, by whom, from where, and how it ended",
+};
+
+/// Who asks for a change.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// A user of this machine, or the name of a token.
+    pub by: String,
+    /// `cli` or `http`.
+    pub via: &'static str,
+    /// The machine, or the client's address.
+    pub address: String,
+    /// The request's id, where there is one.
+    pub request: Option<String>,
+}
+
+impl Actor {
+    /// Whoever runs this process.
+    pub fn here() -> Self {
+        Self {
+            by: crate::environment::user(),
+            via: "cli",
+            address: crate::environment::machine(),
+            request: None,
+        }
+    }
+}
+
+/// A change that is asked for.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// As `rules promote`.
+    pub action: &'static str,
+    /// What it is done to, as `rule set 3`.
+    pub target: String,
+    pub why: String,
+}
+
+impl Act {
+    pub fn new(action: &'static str, target: impl Into<String>, why: &str) -> Self {
+        Self {
+            action,
+            target: target.into(),
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// A change whose row could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{action} {target} {ended}, but the audit has no row of it: {source}; see to the lake, and note it by hand"
+)]
+pub struct Unaudited {
+    action: &'static str,
+    target: String,
+    ended: &'static str,
+    source: JournalError,
+}
+
+/// Whose audit a row belongs in.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    Tenant(&'a Tenant),
+    /// The lake's, also where it is about a tenant: what is left when the tenant is deleted.
+    Lake(Option<&'a Tenant>),
+}
+
+impl Scope<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Tenant(tenant) => format!("{tenant}/audit"),
+            Self::Lake(_) => "_assay/audit".to_owned(),
+        }
+    }
+
+    fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Lake(tenant) => *tenant,
+        }
+    }
+}
+
+/// Makes a change, and notes how it ended.
+///
+/// # Errors
+/// The outer one says that the row could not be written; the inner one is the change's own.
+pub async fn audited<T, E: fmt::Display>(
+    lake: &Lake,
+    scope: Scope<'_>,
+    actor: &Actor,
+    act: Act,
+    change: impl Future<Output = Result<T, E>>,
+) -> Result<Result<T, E>, Unaudited> {
+    let ended = change.await;
+    let (result, detail) = match &ended {
+        Ok(_) => ("done", None),
+        Err(error) => ("failed", Some(error.to_string())),
+    };
+    let texts = [
+        ("tenant", scope.tenant().map(Tenant::to_string)),
+        ("action", Some(act.action.to_owned())),
+        ("target", Some(act.target.clone())),
+        ("why", Some(act.why).filter(|why| !why.is_empty())),
+        ("by", Some(actor.by.clone())),
+        ("via", Some(actor.via.to_owned())),
+        ("address", Some(actor.address.clone())),
+        ("request", actor.request.clone()),
+        ("result", Some(result.to_owned())),
+        ("detail", detail),
+    ];
+    let row = Row {
+        number: 0,
+        at: crate::environment::now(),
+        texts: texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)))
+            .collect(),
+        moments: BTreeMap::new(),
+    };
+    let noted = Journal::new(lake, &scope.path(), COLUMNS).add(&row).await;
+    noted.map_err(|source| Unaudited {
+        action: act.action,
+        target: act.target,
+        ended: result,
+        source,
+    })?;
+    Ok(ended)
+}
+
+/// What was done to a tenant, or without one to the lake, the oldest first.
+///
+/// # Errors
+/// A lake that can't be read.
+pub async fn entries(lake: &Lake, tenant: Option<&Tenant>) -> Result<Vec<Row>, JournalError> {
+    let read = async |scope: Scope<'_>| {
+        let rows = Journal::new(lake, &scope.path(), COLUMNS).news().await?;
+        Ok::<_, JournalError>(rows.unwrap_or_default())
+    };
+    let mut rows = read(Scope::Lake(None)).await?;
+    if let Some(tenant) = tenant {
+        rows.retain(|row| row.text("tenant") == tenant.as_str());
+        rows.extend(read(Scope::Tenant(tenant)).await?);
+        rows.sort_by_key(|row| row.at);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actor() -> Actor {
+        Actor {
+            by: "ann".to_owned(),
+            via: "cli",
+            address: "here".to_owned(),
+            request: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_noted_like_what_was_done_and_each_tenant_sees_its_own() {
+        let lake = Lake::open("memory:///").unwrap();
+        let (north, south): (Tenant, Tenant) = ("north".parse().unwrap(), "south".parse().unwrap());
+        let act = |action| Act::new(action, "rule set 3", "a test");
+        let ann = actor();
+        let done = async { Ok::<_, String>(7) };
+        let seven = audited(
+            &lake,
+            Scope::Tenant(&north),
+            &ann,
+            act("rules promote"),
+            done,
+        );
+        assert_eq!(seven.await.unwrap(), Ok(7));
+        let failing = async { Err::<i32, _>("it does not fit".to_owned()) };
+        let scope = Scope::Lake(Some(&north));
+        let failed = audited(&lake, scope, &ann, act("tenant delete"), failing);
+        assert!(failed.await.unwrap().is_err());
+        let rows = entries(&lake, Some(&north)).await.unwrap();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (row.text("action"), row.text("result"), row.text("detail")))
+            .collect();
+        let wanted = [
+            ("rules promote", "done", ""),
+            ("tenant delete", "failed", "it does not fit"),
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!(entries(&lake, Some(&south)).await.unwrap(), []);
+        assert_eq!(entries(&lake, None).await.unwrap().len(), 1);
+    }
+}

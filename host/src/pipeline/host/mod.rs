@@ -1,0 +1,406 @@
+//! A host: the tenants of one process. They come and go with their TOMLs, and stand still while
+//! the lake says that they are paused; none falls with another.
+
+mod folder;
+mod roster;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tracing::Instrument as _;
+
+use self::folder::{Folder, News};
+pub use self::roster::{Known, Roster, State};
+use super::config::{Config, ConfigError};
+use super::meter::Meter;
+use super::run::{RunError, run_tenant};
+use super::watch::Watch;
+use crate::control::JournalError;
+use crate::control::standing::{Standings, Wanted};
+use crate::lake::{Lake, LakeError};
+use crate::names::Tenant;
+use crate::plugin::Sandbox;
+use crate::told::told;
+
+/// How long a host that is told to stop may take to commit what it took in. With what closing a
+/// source takes this stays below ten seconds, after which supervisors commonly kill.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+/// How often TOMLs and what the lake says of tenants are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How a host is to run.
+pub struct Options {
+    /// TOMLs, and folders of them.
+    pub pipelines: Vec<PathBuf>,
+    /// End when what was there at the start is in gold.
+    pub until_caught_up: bool,
+    /// Have edits judge as they are saved.
+    pub watch: bool,
+}
+
+/// Why a host's tenant can't run.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error("where it is paused or deleted can't be read: {0}")]
+    Standing(#[from] JournalError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+/// A tenant of the host.
+struct Member {
+    config: Config,
+    lake: Lake,
+    /// Tells its loop to stop; there is none while it does not run.
+    stop: Option<watch::Sender<bool>>,
+    /// Its TOML is gone.
+    leaves: bool,
+}
+
+/// The tenants of one process.
+pub struct Host<O> {
+    options: Options,
+    /// Opens the lake of a pipeline.
+    open: O,
+    sandbox: Arc<Sandbox>,
+    roster: Roster,
+    folder: Folder,
+    /// What the TOMLs said at first.
+    first: Vec<News>,
+    members: BTreeMap<Tenant, Member>,
+    running: JoinSet<Result<(), RunError>>,
+    tasks: HashMap<Id, Tenant>,
+    /// By the lake's URL: what it says of its tenants.
+    standings: BTreeMap<String, Standings>,
+    stopping: bool,
+    /// What could not run, or stopped by itself.
+    failed: Vec<String>,
+}
+
+impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
+    /// Reads the pipelines. `open` opens the lake of one.
+    ///
+    /// # Errors
+    /// A folder or a named TOML that can't be used, or no pipeline at all.
+    pub fn new(
+        options: Options,
+        open: O,
+        sandbox: Arc<Sandbox>,
+        roster: Roster,
+    ) -> Result<Self, ConfigError> {
+        let (folder, first) = Folder::open(&options.pipelines)?;
+        Ok(Self {
+            options,
+            open,
+            sandbox,
+            roster,
+            folder,
+            first,
+            members: BTreeMap::new(),
+            running: JoinSet::new(),
+            tasks: HashMap::new(),
+            standings: BTreeMap::new(),
+            stopping: false,
+            failed: Vec::new(),
+        })
+    }
+
+    /// Runs the tenants until `stop` is ready, or none of them can go on. Answers with what could
+    /// not run, or stopped by itself.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Vec<String> {
+        let mut stop = std::pin::pin!(stop);
+        let mut farewell: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(std::future::pending());
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.tick().await;
+        for news in std::mem::take(&mut self.first) {
+            self.take_up(news).await;
+        }
+        let follows = !self.options.until_caught_up;
+        let roster = self.roster.clone();
+        while !self.is_over() {
+            tokio::select! {
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+                _ = look.tick(), if follows && !self.stopping => self.look().await,
+                () = roster.wanted(), if follows && !self.stopping => self.follow().await,
+                () = &mut stop, if !self.stopping => {
+                    tracing::info!("stopping: what was taken in is committed first");
+                    self.stopping = true;
+                    self.members.values().for_each(Member::tell_to_stop);
+                    farewell = Box::pin(tokio::time::sleep(FAREWELL));
+                }
+                () = &mut farewell => {
+                    tracing::warn!("not everything that was taken in could be committed in time; nothing is lost, the next start does it");
+                    self.running.abort_all();
+                    break;
+                }
+            }
+        }
+        self.failed.sort_unstable();
+        self.failed.dedup();
+        self.failed
+    }
+
+    /// Nothing runs, and nothing may begin to. A paused tenant may be resumed, and a folder that
+    /// lost its last TOML may get another.
+    fn is_over(&self) -> bool {
+        if !self.running.is_empty() {
+            return false;
+        }
+        let known = self.roster.all();
+        let mut states = known.iter().map(|(_, known)| &known.state);
+        let is_done = |state: &State| matches!(state, State::Stopped { .. } | State::Ended);
+        self.stopping
+            || self.options.until_caught_up
+            || (!known.is_empty() && states.all(is_done))
+            || (known.is_empty() && !self.failed.is_empty())
+    }
+
+    async fn look(&mut self) {
+        for news in self.folder.news() {
+            self.take_up(news).await;
+        }
+        self.follow().await;
+    }
+
+    async fn take_up(&mut self, news: News) {
+        match news {
+            News::Broken(error) => {
+                tracing::error!(
+                    "{error}; mend it: it is read again as it is saved, and nothing else stops"
+                );
+                if self.options.until_caught_up {
+                    self.failed.push(error.to_string());
+                }
+            }
+            News::Gone { tenant, path } => {
+                tracing::info!(%tenant, "{} is gone: its tenant is let go of, and its tables stay", path.display());
+                self.let_go(&tenant);
+            }
+            News::Pipeline(config) => self.arrive(*config).await,
+        }
+    }
+
+    fn let_go(&mut self, tenant: &Tenant) {
+        let Some(member) = self.members.get_mut(tenant) else {
+            return;
+        };
+        member.leaves = true;
+        member.tell_to_stop();
+        match member.stop {
+            Some(_) => self.roster.set(tenant, State::Stopping),
+            None => self.forget(tenant),
+        }
+    }
+
+    fn forget(&mut self, tenant: &Tenant) {
+        self.members.remove(tenant);
+        self.roster.remove(tenant);
+        self.failed.retain(|failed| *failed != tenant.as_str());
+    }
+
+    /// A TOML is new, or says something else. That a running tenant takes up with a restart alone,
+    /// or as a staged rule set; one that stopped begins again.
+    async fn arrive(&mut self, config: Config) {
+        let tenant = config.tenant.clone();
+        if let Some(member) = self.members.get_mut(&tenant)
+            && member.stop.is_some()
+        {
+            if !self.options.watch {
+                tracing::info!(%tenant, "{} was edited: to have its rules judge, say `assay rules stage {tenant}`; the rest counts from the next start", config.path.display());
+            }
+            if std::mem::take(&mut member.leaves) {
+                member.config = config;
+            }
+            return;
+        }
+        self.failed.retain(|failed| *failed != tenant.as_str());
+        let lake = match (self.open)(&config) {
+            Ok(lake) => lake,
+            Err(error) => {
+                tracing::error!(%tenant, "stopped: {}", told(&error));
+                self.failed.push(tenant.to_string());
+                return;
+            }
+        };
+        let meter = self.roster.get(&tenant).map(|known| known.meter);
+        let known = Known {
+            pipeline: config.path.clone(),
+            lake: lake.clone(),
+            meter: meter.unwrap_or_else(|| Arc::new(Meter::default())),
+            state: State::Running,
+        };
+        self.roster.put(&tenant, known);
+        let member = Member {
+            config,
+            lake,
+            stop: None,
+            leaves: false,
+        };
+        self.members.insert(tenant.clone(), member);
+        if let Err(error) = self.begin(&tenant).await {
+            self.stopped(&tenant, &told(&error));
+        }
+    }
+
+    /// Begins to run a tenant, unless the lake says that it is not to.
+    async fn begin(&mut self, tenant: &Tenant) -> Result<(), BeginError> {
+        let Some(member) = self.members.get_mut(tenant) else {
+            return Ok(());
+        };
+        let standings = self.standings.entry(member.lake.uri().to_owned());
+        let standings = standings.or_insert_with(|| Standings::new(&member.lake));
+        standings.refresh().await?;
+        if let Some(rest) = resting(standings, tenant) {
+            tracing::warn!(%tenant, "it is {}: `assay tenant resume {tenant}` has it run", rest.as_str());
+            self.roster.set(tenant, rest);
+            return Ok(());
+        }
+        let Some(known) = self.roster.get(tenant) else {
+            return Ok(());
+        };
+        let (stop, shutdown) = watch::channel(false);
+        member.stop = Some(stop);
+        self.roster.set(tenant, State::Running);
+        let (config, lake) = (member.config.clone(), member.lake.clone());
+        let watch = self.options.watch.then(|| Watch::new(&config));
+        let sandbox = self.sandbox.clone();
+        let until_caught_up = self.options.until_caught_up;
+        let work = async move {
+            let host = run_tenant(
+                config,
+                lake.clone(),
+                sandbox.clone(),
+                known.meter,
+                until_caught_up,
+                shutdown,
+            );
+            match watch {
+                None => host.await,
+                Some(watch) => tokio::select! {
+                    ended = host => ended,
+                    never = watch.follow(lake, sandbox) => match never {},
+                },
+            }
+        };
+        let span = tracing::info_span!("run", %tenant);
+        let task = self.running.spawn(work.instrument(span));
+        self.tasks.insert(task.id(), tenant.clone());
+        Ok(())
+    }
+
+    /// Does what the lake says of the tenants.
+    async fn follow(&mut self) {
+        for (lake, standings) in &mut self.standings {
+            if let Err(error) = standings.refresh().await {
+                tracing::warn!(lake, %error, "which tenants are paused can't be read; looking again");
+            }
+        }
+        let tenants: Vec<Tenant> = self.members.keys().cloned().collect();
+        for tenant in tenants {
+            let Some(member) = self.members.get_mut(&tenant) else {
+                continue;
+            };
+            let Some(standings) = self.standings.get(member.lake.uri()) else {
+                continue;
+            };
+            let rest = resting(standings, &tenant);
+            let state = self.roster.get(&tenant).map(|known| known.state);
+            match (rest, state) {
+                (Some(rest), Some(State::Running)) => {
+                    tracing::info!(%tenant, "{}: what was taken in is committed first", rest.as_str());
+                    member.tell_to_stop();
+                    self.roster.set(&tenant, State::Stopping);
+                }
+                (None, Some(State::Paused { .. } | State::Deleted { .. })) => {
+                    tracing::info!(%tenant, "resumed");
+                    if let Err(error) = self.begin(&tenant).await {
+                        self.stopped(&tenant, &told(&error));
+                    }
+                }
+                (Some(rest), Some(State::Paused { .. } | State::Stopped { .. })) => {
+                    self.roster.set(&tenant, rest);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn ended(&mut self, ended: Result<(Id, Result<(), RunError>), JoinError>) {
+        let (task, why) = match &ended {
+            Ok((task, Ok(()))) => (*task, None),
+            Ok((task, Err(error))) => (*task, Some(told(error))),
+            Err(error) => (error.id(), Some(error.to_string())),
+        };
+        let Some(tenant) = self.tasks.remove(&task) else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(&tenant) else {
+            return;
+        };
+        let was_told = member.stop.take().is_some_and(|stop| *stop.borrow());
+        if let Some(why) = &why {
+            self.stopped(&tenant, why);
+        }
+        let standings = self.members.get(&tenant).and_then(|member| {
+            let standings = self.standings.get(member.lake.uri());
+            Some((member.leaves, resting(standings?, &tenant)))
+        });
+        match standings {
+            Some((true, _)) => {
+                tracing::info!(%tenant, "let go of");
+                self.forget(&tenant);
+            }
+            Some((false, Some(rest))) => {
+                tracing::info!(%tenant, "{}", rest.as_str());
+                self.roster.set(&tenant, rest);
+            }
+            // What it was told to stop for is over.
+            _ if why.is_none() && was_told && !self.stopping => {
+                if let Err(error) = self.begin(&tenant).await {
+                    self.stopped(&tenant, &told(&error));
+                }
+            }
+            _ if why.is_none() => {
+                tracing::info!(%tenant, "ended");
+                self.roster.set(&tenant, State::Ended);
+            }
+            _ => {}
+        }
+    }
+
+    /// A tenant can't go on; the others do.
+    fn stopped(&mut self, tenant: &Tenant, reason: &str) {
+        tracing::error!(%tenant, "stopped: {reason}");
+        self.failed.push(tenant.to_string());
+        let reason = reason.to_owned();
+        self.roster.set(tenant, State::Stopped { reason });
+    }
+}
+
+impl Member {
+    fn tell_to_stop(&self) {
+        if let Some(stop) = &self.stop {
+            stop.send_replace(true);
+        }
+    }
+}
+
+/// What a tenant is that is not to run.
+fn resting(standings: &Standings, tenant: &Tenant) -> Option<State> {
+    let said = standings.of(tenant)?;
+    let (by, why) = (said.by.clone(), said.why.clone());
+    match said.wanted {
+        Wanted::Running => None,
+        Wanted::Paused => Some(State::Paused { by, why }),
+        Wanted::Deleted => Some(State::Deleted { by }),
+    }
+}

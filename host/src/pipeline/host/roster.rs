@@ -1,0 +1,111 @@
+//! What a host knows of its tenants, for whoever asks: the server, the page, monitors.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::super::meter::Meter;
+use crate::lake::Lake;
+use crate::names::Tenant;
+
+/// Where a tenant is on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It runs, or is about to.
+    Running,
+    /// It commits what it took in, then it is paused, let go of, or ended with the host.
+    Stopping,
+    /// Somebody paused it, on every host.
+    Paused { by: String, why: String },
+    /// Its tables were deleted.
+    Deleted { by: String },
+    /// A person must act.
+    Stopped { reason: String },
+    /// What there was at the start is in gold.
+    Ended,
+}
+
+impl State {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Paused { .. } => "paused",
+            Self::Deleted { .. } => "deleted",
+            Self::Stopped { .. } => "stopped",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A tenant of this host.
+#[derive(Clone)]
+pub struct Known {
+    pub pipeline: PathBuf,
+    pub lake: Lake,
+    pub meter: Arc<Meter>,
+    pub state: State,
+}
+
+/// The tenants of this host. Cheap to clone; clones show the same.
+#[derive(Clone, Default)]
+pub struct Roster {
+    known: Arc<Mutex<BTreeMap<Tenant, Known>>>,
+    changed: Arc<Notify>,
+}
+
+impl Roster {
+    /// A roster of one tenant, which others run.
+    pub fn of(tenant: &Tenant, pipeline: &Path, lake: &Lake, meter: &Arc<Meter>) -> Self {
+        let roster = Self::default();
+        let known = Known {
+            pipeline: pipeline.to_owned(),
+            lake: lake.clone(),
+            meter: meter.clone(),
+            state: State::Running,
+        };
+        roster.put(tenant, known);
+        roster
+    }
+
+    pub fn all(&self) -> Vec<(Tenant, Known)> {
+        let known = self.lock();
+        let all = known.iter();
+        all.map(|(tenant, known)| (tenant.clone(), known.clone()))
+            .collect()
+    }
+
+    pub fn get(&self, tenant: &Tenant) -> Option<Known> {
+        self.lock().get(tenant).cloned()
+    }
+
+    /// Has the host look at once at what the lake says about its tenants.
+    pub fn look(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Until somebody wants the host to look.
+    pub(super) async fn wanted(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn put(&self, tenant: &Tenant, known: Known) {
+        self.lock().insert(tenant.clone(), known);
+    }
+
+    pub(super) fn set(&self, tenant: &Tenant, state: State) {
+        if let Some(known) = self.lock().get_mut(tenant) {
+            known.state = state;
+        }
+    }
+
+    pub(super) fn remove(&self, tenant: &Tenant) {
+        self.lock().remove(tenant);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Tenant, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

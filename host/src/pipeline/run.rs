@@ -1,0 +1,76 @@
+//! One tenant, from its TOML to the end of its loop.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::config::{Config, SourceConfig};
+use super::meter::Meter;
+use super::start::{StartError, start};
+use super::worker::{Worker, WorkerError};
+use crate::environment::machine;
+use crate::lake::Lake;
+use crate::plugin::Sandbox;
+use crate::source::{FileSource, KafkaOptions, KafkaSource, SourceError};
+
+/// Why a tenant did not start, or why it stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+}
+
+/// Runs one tenant until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, or what a person must act on.
+pub async fn run_tenant(
+    config: Config,
+    lake: Lake,
+    sandbox: Arc<Sandbox>,
+    meter: Arc<Meter>,
+    until_caught_up: bool,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    let layers = start(&lake, &config, sandbox, meter.clone()).await?;
+    match &config.source {
+        SourceConfig::File { path } => {
+            let source = FileSource::new(config.resolve(path), until_caught_up)?;
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await?;
+        }
+        SourceConfig::Kafka {
+            brokers,
+            topics,
+            group,
+            properties,
+            ..
+        } => {
+            let source = KafkaSource::new(KafkaOptions {
+                brokers: brokers.clone(),
+                topics: topics.clone(),
+                group: group
+                    .clone()
+                    .unwrap_or_else(|| format!("assay-{}", config.tenant)),
+                instance: instance(&config),
+                properties: properties.clone(),
+                until_caught_up,
+            })?;
+            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+                .run()
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A name by which Kafka knows this host again after a restart, so that it rejoins at once.
+fn instance(config: &Config) -> String {
+    format!("assay-{}-{}", config.tenant, machine())
+}

@@ -1,0 +1,148 @@
+//! How a tenant does, for the page and for scripts: what its meter shows, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::health::readiness;
+use crate::names::Tenant;
+use crate::pipeline::answers;
+use crate::pipeline::host::Known;
+
+/// How a tenant does on this host. Counts are since the host began with it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Status {
+    #[schema(value_type = String)]
+    pub tenant: Tenant,
+    /// `running`, `stopping`, `paused`, `deleted`, `stopped` or `ended`.
+    pub state: &'static str,
+    pub ready: bool,
+    /// Why it is not ready, or what is amiss though it is.
+    pub reason: Option<String>,
+    /// How long this host counts for it, in seconds.
+    pub seconds: f64,
+    pub rows: Rows,
+    /// Payload that went to bronze, in bytes.
+    pub bytes: u64,
+    pub batches: u64,
+    /// Rows in quarantine, by step and first rule.
+    pub quarantine: Vec<Refused>,
+    /// Commits of gold tables.
+    pub gold: BTreeMap<String, u64>,
+    /// From a message's arrival at the broker to its commit in silver, of the oldest of each of the
+    /// last batches; absent before the first.
+    pub latency: Option<Latency>,
+    /// Positions of the source past bronze, by topic and partition: messages of Kafka, bytes of
+    /// files.
+    pub lag: Vec<Lag>,
+    /// Partitions that this host reads.
+    pub partitions: Option<usize>,
+    /// The rule set that judges what comes now.
+    pub ruleset: Option<i64>,
+    /// The last changes of the rule sets, the oldest first.
+    #[schema(value_type = Vec<Object>)]
+    pub history: Vec<Value>,
+    pub components: Vec<Component>,
+    /// Memory of the duplicates index, about, in bytes.
+    pub dedup_bytes: usize,
+}
+
+/// Rows that were committed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Rows {
+    pub bronze: u64,
+    pub silver: u64,
+    pub quarantine: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refused {
+    pub step: String,
+    pub rule: String,
+    pub rows: u64,
+}
+
+/// In milliseconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Latency {
+    pub p50: u64,
+    pub p99: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Lag {
+    pub topic: String,
+    pub partition: i32,
+    pub behind: i64,
+}
+
+/// What a component used.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Component {
+    pub step: String,
+    pub name: String,
+    pub calls: u64,
+    pub fuel: u64,
+    pub cpu_seconds: f64,
+}
+
+impl Status {
+    pub fn of(tenant: Tenant, known: &Known) -> Self {
+        let counts = known.meter.counts();
+        let (ready, reason) = readiness(known);
+        let mut latencies = counts.latencies;
+        latencies.sort_unstable();
+        let at = |share: usize| {
+            let place = latencies.len().saturating_sub(1) * share / 100;
+            latencies.get(place).copied()
+        };
+        let standing = counts.standing;
+        Self {
+            tenant,
+            state: known.state.as_str(),
+            ready,
+            reason,
+            seconds: counts.since.elapsed().as_secs_f64(),
+            rows: Rows {
+                bronze: counts.bronze,
+                silver: counts.silver,
+                quarantine: counts.refused.values().sum(),
+            },
+            bytes: counts.bytes,
+            batches: counts.batches,
+            quarantine: counts
+                .refused
+                .into_iter()
+                .map(|((step, rule), rows)| Refused { step, rule, rows })
+                .collect(),
+            gold: counts.gold,
+            latency: at(50).zip(at(99)).map(|(p50, p99)| Latency { p50, p99 }),
+            lag: standing
+                .lag
+                .into_iter()
+                .map(|(partition, behind)| Lag {
+                    topic: partition.topic.to_string(),
+                    partition: partition.number,
+                    behind,
+                })
+                .collect(),
+            partitions: standing.partitions,
+            ruleset: standing.ruleset,
+            history: standing.history.iter().map(answers::change).collect(),
+            components: counts
+                .used
+                .into_iter()
+                .map(|((step, name), usage)| Component {
+                    step,
+                    name,
+                    calls: usage.calls,
+                    fuel: usage.fuel,
+                    cpu_seconds: usage.cpu.as_secs_f64(),
+                })
+                .collect(),
+            dedup_bytes: standing.dedup_bytes,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+use super::*;
+
+#[test]
+fn the_description_names_every_route_of_the_interface() {
+    let (_, description) = api();
+    let paths: Vec<&str> = description.paths.paths.keys().map(String::as_str).collect();
+    let wanted = [
+        "/healthz",
+        "/metrics",
+        "/readyz",
+        "/v1/tenants",
+        "/v1/tenants/{tenant}",
+        "/v1/tenants/{tenant}/audit",
+        "/v1/tenants/{tenant}/pause",
+        "/v1/tenants/{tenant}/resume",
+        "/v1/tenants/{tenant}/rollback",
+        "/v1/tenants/{tenant}/rules",
+        "/v1/tenants/{tenant}/rules/{number}",
+        "/v1/tenants/{tenant}/rules/{number}/diff",
+        "/v1/tenants/{tenant}/rules/{number}/promote",
+    ];
+    assert_eq!(paths, wanted);
+}
