@@ -129,7 +129,9 @@ fn names_us_locally(headers: &HeaderMap) -> bool {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return address.ip().is_loopback();
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let with_port = host.rsplit_once(':');
+    let with_port = with_port.filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = with_port.map_or(host, |(name, _)| name);
     let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
