@@ -27,8 +27,8 @@ use crate::pipeline::host::Known;
 
 /// How long what was read of a lake's tokens holds: so long after its revocation a token is good.
 const FRESH: Duration = Duration::from_secs(1);
-/// The same for a token that is not among them: it may just have been made.
-const FRESH_WITHOUT: Duration = Duration::from_millis(100);
+/// How often a lake is asked at most for tokens that nobody knows.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The client's address.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub struct RequestId(pub String);
 pub struct Gate {
     /// Only this machine can reach the server.
     is_loopback: bool,
-    lakes: Mutex<BTreeMap<String, (Tokens, Instant)>>,
+    lakes: Mutex<BTreeMap<String, (Tokens, Option<Instant>)>>,
 }
 
 impl Gate {
@@ -53,21 +53,33 @@ impl Gate {
         }
     }
 
-    /// The good token of a lake that a bearer shows.
+    /// The good token of a lake that a bearer shows. That it is none is said only by what was read
+    /// since it was shown: it may just have been made.
     async fn find(&self, lake: &Lake, shown: &str) -> Result<Option<Token>, JournalError> {
-        let mut lakes = self.lakes.lock().await;
-        let known = lakes.entry(lake.uri().to_owned());
-        let is_new = matches!(known, std::collections::btree_map::Entry::Vacant(_));
-        let (tokens, read) = known.or_insert_with(|| (Tokens::new(lake), Instant::now()));
-        let fresh = match tokens.find(shown, now()) {
-            Some(_) => FRESH,
-            None => FRESH_WITHOUT,
-        };
-        if is_new || read.elapsed() > fresh {
-            tokens.refresh().await?;
-            *read = Instant::now();
+        let begun = Instant::now();
+        loop {
+            let wait = {
+                let mut lakes = self.lakes.lock().await;
+                let known = lakes.entry(lake.uri().to_owned());
+                let (tokens, read) = known.or_insert_with(|| (Tokens::new(lake), None));
+                let age = read.map(|read: Instant| read.elapsed());
+                let found = tokens.find(shown, now()).cloned();
+                match (found, age) {
+                    (Some(found), Some(age)) if age <= FRESH => return Ok(Some(found)),
+                    (None, Some(age)) if age <= LOOK && read.is_some_and(|read| read < begun) => {
+                        LOOK.saturating_sub(age)
+                    }
+                    (None, Some(_)) if read.is_some_and(|read| read >= begun) => return Ok(None),
+                    _ => {
+                        let at = Instant::now();
+                        tokens.refresh().await?;
+                        *read = Some(at);
+                        return Ok(tokens.find(shown, now()).cloned());
+                    }
+                }
+            };
+            tokio::time::sleep(wait).await;
         }
-        Ok(tokens.find(shown, now()).cloned())
     }
 }
 
