@@ -8,10 +8,14 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
+use futures::future::try_join_all;
 
-use crate::lake::{Commit, CommitError, Lake, LakeError, Table, TableSpec};
+use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
 use crate::medallion::layer::{column, commit_of};
 use crate::medallion::rules::timestamp_type;
+
+/// Files that are read at once: each holds one row.
+const READS: usize = 16;
 
 /// Why a journal can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +100,14 @@ impl Journal {
         let mut rows = Vec::new();
         if let Some(table) = &self.table {
             let reader = table.reader();
-            for file in table.files() {
-                for batch in reader.read(file, None).await? {
-                    rows.extend((0..batch.num_rows()).map(|row| self.columns.read(&batch, row)));
+            let files: Vec<&File> = table.files().collect();
+            for some in files.chunks(READS) {
+                let mut reads = Vec::with_capacity(some.len());
+                for file in some {
+                    reads.push(reader.read(file, None));
+                }
+                for batch in try_join_all(reads).await?.iter().flatten() {
+                    rows.extend((0..batch.num_rows()).map(|row| self.columns.read(batch, row)));
                 }
             }
         }

@@ -88,6 +88,7 @@ fn rules_over_http_are_those_of_the_command_line_and_every_change_is_in_the_audi
     place
         .assay(&["rules", "rollback", "retail", "--why", "by hand"])
         .well();
+    place.load_product(&file, "Tea");
     let audit = author.get("/v1/tenants/retail/audit").well();
     let told: Vec<String> = audit
         .as_array()
@@ -107,6 +108,7 @@ fn rules_over_http_are_those_of_the_command_line_and_every_change_is_in_the_audi
         "http rules promote failed",
         "http rules rollback done",
         "cli rules rollback done",
+        "cli dimension load done",
     ];
     assert_eq!(told, wanted);
     let promoted = &audit[4];
@@ -121,7 +123,7 @@ fn rules_over_http_are_those_of_the_command_line_and_every_change_is_in_the_audi
     let printed = place.assay(&["audit", "retail"]).well();
     assert_eq!(printed.lines().count(), wanted.len(), "{printed}");
     // Any reader of Delta tables reads it.
-    assert_eq!(rows(&place, "retail/audit"), 6);
+    assert_eq!(rows(&place, "retail/audit"), 7);
     let (ended, log) = host.stop();
     assert!(ended.success(), "{log}");
     let books = place.assay(&["verify"]).well();
