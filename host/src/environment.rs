@@ -1,6 +1,8 @@
 //! What the environment says: what a configuration leaves to it, secrets above all; and who, where
 //! and when.
 
+use std::path::PathBuf;
+
 /// Who runs this, for histories.
 pub fn user() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"]
@@ -19,6 +21,13 @@ pub fn machine() -> String {
 /// This moment, in microseconds since 1970.
 pub fn now() -> i64 {
     chrono::Utc::now().timestamp_micros()
+}
+
+/// Where what can be made again is kept: the user's cache. `None` where the environment names no home.
+pub fn cache_folder() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    Some(cache.or_else(home)?.join("assay"))
 }
 
 /// A value, with the environment's word for each `${NAME}` in it. `$${` stands for `${`.

@@ -44,7 +44,7 @@ fn bad_encoding(error: impl std::fmt::Display) -> BadComponent {
 }
 
 /// Checks that a component is one of the contract's, and asks for nothing beyond it.
-fn check(component: &[u8]) -> Result<(), BadComponent> {
+pub(super) fn check(component: &[u8]) -> Result<(), BadComponent> {
     let decoded = wit_component::decode(component).map_err(bad_encoding)?;
     let DecodedWasm::Component(resolve, world) = decoded else {
         return Err(BadComponent::ExportsNothing);

@@ -8,4 +8,8 @@ pub mod new;
 pub mod trial;
 
 mod component;
+mod language;
 mod toolchain;
+mod tools;
+
+pub use language::Language;

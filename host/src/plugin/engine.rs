@@ -1,7 +1,7 @@
 //! From the bytes of a component to one that is compiled, configured and known by what it says of
 //! itself. Whatever can't be right is refused here, before it meets a row.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::call::{Fault, Held, Session};
 use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
+use crate::environment::cache_folder;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -287,11 +288,7 @@ fn pool() -> InstanceAllocationStrategy {
 /// Where compiled code is kept, so that a known component starts at once. It is native code, which
 /// is run as it is found: the folder is this user's alone. Without one, everything is compiled anew.
 fn cache() -> Option<Cache> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let folder = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(home)?;
-    let folder = folder.join("assay").join("compiled");
+    let folder = cache_folder()?.join("compiled");
     let opened = private(&folder)
         .map_err(wasmtime::Error::from)
         .and_then(|()| {

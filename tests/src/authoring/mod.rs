@@ -2,6 +2,8 @@
 
 mod broken_rules;
 
+mod languages;
+
 mod new_projects;
 
 mod over_rows;

@@ -77,6 +77,9 @@ fn a_language_that_there_is_not_is_told_which_there_are() {
         "assay plugin new rule --step validate --lang cobol",
     )
     .badly();
-    assert!(said.contains("possible values: rust"), "{said}");
+    assert!(
+        said.contains("possible values: rust, javascript, python"),
+        "{said}"
+    );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -47,7 +47,10 @@ fn only_folders_with_a_plugin_are_found_in_their_order() {
 fn a_component_is_replaced_whole_and_only_by_another() {
     let folder = plugin(MANIFEST);
     let plugin = Plugin::read(folder.path()).unwrap();
-    assert_eq!(plugin.library, "check_sales");
+    let Source::Rust(library) = &plugin.source else {
+        panic!("it is in Rust")
+    };
+    assert_eq!(library.library, "check_sales");
 
     let first = plugin.write(b"one").unwrap();
     assert!(first.changed);

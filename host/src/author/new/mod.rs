@@ -5,6 +5,8 @@ mod template;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::sdk::WIT as CONTRACT;
+use super::Language;
 use crate::names::{BadName, check_name};
 use crate::plugin::Step;
 
@@ -111,6 +113,8 @@ pub enum Sdk {
     Checkout { path: PathBuf, member: bool },
     /// A copy of its own, of what this program was built with.
     Copy,
+    /// One file beside the rule, which is a copy as well.
+    File { name: &'static str },
 }
 
 /// Why a project could not be written.
@@ -130,15 +134,22 @@ pub enum NewError {
     },
 }
 
-/// Writes a project called `name` for `step` into a new folder of that name in `parent`.
+/// Writes a project called `name` for `step` in `language` into a new folder of that name in `parent`.
 ///
 /// # Errors
 /// A name that can't be used, a folder that is there already, or what the disk says.
-pub fn create(name: &str, step: Step, parent: &Path) -> Result<Project, NewError> {
+pub fn create(
+    name: &str,
+    step: Step,
+    language: Language,
+    parent: &Path,
+) -> Result<Project, NewError> {
     check_name(name, "plugin")?;
     let component = camel_case(name);
     let library = name.replace('-', "_");
-    if TAKEN_CRATES.contains(&library.as_str()) || TAKEN_TYPES.contains(&component.as_str()) {
+    let taken =
+        TAKEN_CRATES.contains(&library.as_str()) || TAKEN_TYPES.contains(&component.as_str());
+    if taken && language == Language::Rust {
         return Err(NewError::Taken {
             name: name.to_owned(),
         });
@@ -147,11 +158,17 @@ pub fn create(name: &str, step: Step, parent: &Path) -> Result<Project, NewError
     if folder.exists() {
         return Err(NewError::Exists { folder });
     }
-    let sdk = sdk::find(parent);
-    let mut files = template::files(name, &component, step, &sdk);
-    if sdk == Sdk::Copy {
-        files.extend(sdk::copy());
-    }
+    let (sdk, files) = match template::script(name, step, language) {
+        Some((sdk, files)) => (Sdk::File { name: sdk }, files),
+        None => {
+            let sdk = sdk::find(parent);
+            let mut files = template::files(name, &component, step, &sdk);
+            if sdk == Sdk::Copy {
+                files.extend(sdk::copy());
+            }
+            (sdk, files)
+        }
+    };
     for (path, text) in files {
         write(&folder.join(path), &text)?;
     }
@@ -188,7 +205,13 @@ mod tests {
     fn a_project_that_is_there_already_is_left_as_it_is() {
         let parent = tempfile::tempdir().unwrap();
         std::fs::create_dir(parent.path().join("check-prices")).unwrap();
-        let error = create("check-prices", Step::Validate, parent.path()).unwrap_err();
+        let error = create(
+            "check-prices",
+            Step::Validate,
+            Language::Rust,
+            parent.path(),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("is there already"), "{error}");
         let left = std::fs::read_dir(parent.path().join("check-prices")).unwrap();
         assert_eq!(left.count(), 0);
@@ -207,7 +230,7 @@ mod tests {
             "a b",
             "",
         ] {
-            create(name, Step::Aggregate, parent.path()).unwrap_err();
+            create(name, Step::Aggregate, Language::Rust, parent.path()).unwrap_err();
         }
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }

@@ -31,7 +31,8 @@ const SOURCE: [(&str, &str); 21] = files!("plugins/sdk/src":
     "written.rs",
 );
 
-const WIT: [(&str, &str); 7] = files!("wit":
+/// The files of the contract.
+pub(in crate::author) const WIT: [(&str, &str); 7] = files!("wit":
     "aggregation.wit", "cleansing.wit", "enrichment.wit", "host.wit", "types.wit",
     "validation.wit", "worlds.wit",
 );

@@ -3,6 +3,7 @@
 use toml::Value;
 
 use super::{Sdk, sdk};
+use crate::author::Language;
 use crate::plugin::Step;
 
 const README: &str = include_str!("template/README.md");
@@ -13,6 +14,7 @@ const TYPE: &str = "NewRule";
 const STEP: &str = "new-step";
 const SDK: &str = "new-sdk";
 const USE: &str = "new-use";
+const VERSION: &str = "new-version";
 
 type Files = &'static [(&'static str, &'static str)];
 
@@ -45,7 +47,110 @@ const AGGREGATE: Files = files!("aggregate":
     "cases/two-stores/rows.ndjson", "cases/two-stores/expected.ndjson",
 );
 
-/// A project's files, but for the SDK's, by their paths in it.
+/// What a project in JavaScript or Python is made of, beside its cases, which are those of Rust's.
+struct Script {
+    manifest: (&'static str, &'static str),
+    readme: &'static str,
+    sdk: (&'static str, &'static str),
+    /// The rule's file, and what stands in it for each step.
+    rule: (&'static str, fn(Step) -> &'static str),
+}
+
+macro_rules! rules {
+    ($folder:literal, $extension:literal) => {
+        |step| match step {
+            Step::Cleanse => include_str!(concat!("template/", $folder, "/cleanse.", $extension)),
+            Step::Validate => include_str!(concat!("template/", $folder, "/validate.", $extension)),
+            Step::Enrich => include_str!(concat!("template/", $folder, "/enrich.", $extension)),
+            Step::Aggregate => {
+                include_str!(concat!("template/", $folder, "/aggregate.", $extension))
+            }
+        }
+    };
+}
+
+const JAVASCRIPT: Script = Script {
+    manifest: (
+        "package.json",
+        include_str!("template/javascript/package.json"),
+    ),
+    readme: include_str!("template/javascript/README.md"),
+    sdk: (
+        "assay-rules.js",
+        include_str!("../../../../plugins/sdk/javascript/assay-rules.js"),
+    ),
+    rule: ("rule.js", rules!("javascript", "js")),
+};
+const PYTHON: Script = Script {
+    manifest: (
+        "pyproject.toml",
+        include_str!("template/python/pyproject.toml"),
+    ),
+    readme: include_str!("template/python/README.md"),
+    sdk: (
+        "assay_rules.py",
+        include_str!("../../../../plugins/sdk/python/assay_rules.py"),
+    ),
+    rule: ("rule.py", rules!("python", "py")),
+};
+
+/// A project's files by their paths in it, and which of them is the SDK. `None` for Rust, whose
+/// projects need more.
+pub(super) fn script(
+    name: &str,
+    step: Step,
+    language: Language,
+) -> Option<(&'static str, Vec<(String, String)>)> {
+    let script = match language {
+        Language::Rust => return None,
+        Language::JavaScript => JAVASCRIPT,
+        Language::Python => PYTHON,
+    };
+    let filled = |text: &str| {
+        text.replace(CRATE, name)
+            .replace(STEP, step.as_str())
+            .replace(VERSION, env!("CARGO_PKG_VERSION"))
+            .replace(USE, &used(name, step))
+    };
+    let (sdk, library) = script.sdk;
+    let (rule, text) = script.rule;
+    let (manifest, said) = script.manifest;
+    let mut files = vec![
+        (manifest.to_owned(), filled(said)),
+        ("README.md".to_owned(), filled(script.readme)),
+        (".gitignore".to_owned(), "/*.wasm\n".to_owned()),
+        (rule.to_owned(), text(step).to_owned()),
+        (sdk.to_owned(), library.to_owned()),
+    ];
+    let cases = template(step)
+        .iter()
+        .filter(|(path, _)| path.starts_with("cases/"));
+    files.extend(cases.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
+    Some((sdk, files))
+}
+
+fn template(step: Step) -> Files {
+    match step {
+        Step::Cleanse => CLEANSE,
+        Step::Validate => VALIDATE,
+        Step::Enrich => ENRICH,
+        Step::Aggregate => AGGREGATE,
+    }
+}
+
+/// How a tenant's TOML names the component.
+fn used(name: &str, step: Step) -> String {
+    let component = format!("component = \"{name}/{name}.wasm\"");
+    match step {
+        Step::Aggregate => format!(
+            "[[gold]]\nname = \"{}\"\n{component}\npartition_by = [\"sale_date\"]",
+            name.replace('-', "_")
+        ),
+        step => format!("[[{step}]]\n{component}"),
+    }
+}
+
+/// A project's files in Rust, but for the SDK's, by their paths in it.
 pub(super) fn files(name: &str, component: &str, step: Step, sdk: &Sdk) -> Vec<(String, String)> {
     let mut files = vec![
         ("Cargo.toml".to_owned(), manifest(name, sdk)),
@@ -54,13 +159,7 @@ pub(super) fn files(name: &str, component: &str, step: Step, sdk: &Sdk) -> Vec<(
     if *sdk == (Sdk::Copy) || matches!(sdk, Sdk::Checkout { member: false, .. }) {
         files.push((".gitignore".to_owned(), "/target\n/*.wasm\n".to_owned()));
     }
-    let template = match step {
-        Step::Cleanse => CLEANSE,
-        Step::Validate => VALIDATE,
-        Step::Enrich => ENRICH,
-        Step::Aggregate => AGGREGATE,
-    };
-    for (path, text) in template {
+    for (path, text) in template(step) {
         match *path {
             "lib.rs" => files.push(("src/lib.rs".to_owned(), text.replace(TYPE, component))),
             path => files.push((path.to_owned(), (*text).to_owned())),
@@ -82,7 +181,7 @@ fn manifest(name: &str, sdk: &Sdk) -> String {
     let serde = written(["dependencies", "serde"]);
     let (path, member) = match sdk {
         Sdk::Checkout { path, member } => (path.display().to_string(), *member),
-        Sdk::Copy => (sdk::NAME.to_owned(), false),
+        Sdk::Copy | Sdk::File { .. } => (sdk::NAME.to_owned(), false),
     };
     let own = if member { "" } else { "\n[workspace]\n" };
     format!(
@@ -99,24 +198,16 @@ fn readme(name: &str, step: Step, sdk: &Sdk) -> String {
         Sdk::Checkout { path, .. } => {
             format!("- The SDK is the checkout's, in `{}`.", path.display())
         }
-        Sdk::Copy => format!(
+        Sdk::Copy | Sdk::File { .. } => format!(
             "- `{}/` is the SDK with the contract, as of the `assay` ({}) that made this project. Leave it as it is; \
              to have a newer one,\n  copy the folder from a new project.",
             sdk::NAME,
             env!("CARGO_PKG_VERSION")
         ),
     };
-    let component = format!("component = \"{name}/{name}.wasm\"");
-    let used = match step {
-        Step::Aggregate => format!(
-            "[[gold]]\nname = \"{}\"\n{component}\npartition_by = [\"sale_date\"]",
-            name.replace('-', "_")
-        ),
-        step => format!("[[{step}]]\n{component}"),
-    };
     README
         .replace(CRATE, name)
         .replace(STEP, step.as_str())
         .replace(SDK, &about_sdk)
-        .replace(USE, &used)
+        .replace(USE, &used(name, step))
 }

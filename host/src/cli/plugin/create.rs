@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::PLUGINS;
+use crate::author::Language;
 use crate::author::new::{self, Sdk};
 use crate::plugin::Step;
 
 /// Write a project for a new rule: it builds, has tests and cases, and explains itself
 ///
 /// The project goes into a folder of its name: in ./plugins where there is one, else here. In a
-/// checkout of Assay it uses the checkout's SDK; anywhere else it gets a copy of the SDK and the
-/// contract, as of this program, in its folder assay-rules: nothing but Rust is needed to build it.
+/// checkout of Assay a project in Rust uses the checkout's SDK; anywhere else it gets a copy of the SDK
+/// and the contract, as of this program, in its folder assay-rules: nothing but Rust is needed to build
+/// it. One in JavaScript or Python has the SDK in a file beside it, and needs Node.js or Python 3.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// What the rule is called, as in check-prices
@@ -22,7 +24,7 @@ pub(super) struct Args {
     step: NewStep,
     /// The language that it is written in
     #[arg(long, value_enum, default_value = "rust")]
-    lang: Language,
+    lang: NewLanguage,
     /// The folder to put the project's folder in
     #[arg(long = "in", value_name = "FOLDER")]
     parent: Option<PathBuf>,
@@ -42,12 +44,20 @@ enum NewStep {
 
 /// The languages that there are.
 #[derive(Clone, Copy, ValueEnum)]
-enum Language {
+enum NewLanguage {
+    /// The quickest, by far, and the smallest
     Rust,
+    #[value(name = "javascript")]
+    JavaScript,
+    Python,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let Language::Rust = args.lang;
+    let language = match args.lang {
+        NewLanguage::Rust => Language::Rust,
+        NewLanguage::JavaScript => Language::JavaScript,
+        NewLanguage::Python => Language::Python,
+    };
     let step = match args.step {
         NewStep::Cleanse => Step::Cleanse,
         NewStep::Validate => Step::Validate,
@@ -60,7 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         None if plugins.is_dir() => plugins,
         None => Path::new("."),
     };
-    let project = new::create(&args.name, step, parent)?;
+    let project = new::create(&args.name, step, language, parent)?;
     let folder = project.folder.display();
     println!("{folder}: a rule that does the step {step}");
     match project.sdk {
@@ -68,7 +78,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             println!("its SDK is this checkout's ({} from there)", path.display());
         }
         Sdk::Copy => println!("its SDK is a copy of its own, in {folder}/assay-rules"),
+        Sdk::File { name } => println!("its SDK is a copy of its own, {folder}/{name}"),
     }
-    println!("next:  cd {folder} && cargo test && assay plugin test");
+    let native = match language {
+        Language::Rust => "cargo test && ",
+        Language::JavaScript | Language::Python => "",
+    };
+    println!("next:  cd {folder} && {native}assay plugin test");
     Ok(())
 }

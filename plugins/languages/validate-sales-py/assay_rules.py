@@ -1,0 +1,1 @@
+../../sdk/python/assay_rules.py
