@@ -11,6 +11,17 @@ const ROWS: usize = 8_192;
 /// Calls that are measured; the median of each part counts.
 const CALLS: usize = 41;
 
+/// What a component that is measured may use: more than any tenant allows without saying so, since
+/// what it needs is to be found out.
+pub fn limits() -> Limits {
+    Limits {
+        memory: 1 << 30,
+        fuel_per_row: 10_000_000,
+        deadline: Duration::from_secs(60),
+        ..Limits::default()
+    }
+}
+
 /// What was measured of a component.
 pub struct Measured {
     /// Compiling it, with nothing kept of an earlier time.
@@ -116,18 +127,28 @@ impl fmt::Display for Measured {
             nanos_a_row(take)
         )?;
         let rows = u64::try_from(ROWS).unwrap_or(u64::MAX);
+        let fuel = fuel.div_ceil(rows);
         writeln!(
             f,
-            "fuel      {} a row; {} are allowed",
-            fuel.div_ceil(rows),
-            limits.fuel_per_row
+            "fuel      {fuel} a row; {} are allowed{}",
+            limits.fuel_per_row,
+            more("fuel_per_row", fuel > limits.fuel_per_row)
         )?;
         write!(
             f,
-            "memory    {} KiB; {} are allowed",
+            "memory    {} KiB; {} are allowed{}",
             memory.div_ceil(1024),
-            limits.memory / 1024
+            limits.memory / 1024,
+            more("memory", memory > limits.memory)
         )
+    }
+}
+
+/// What to do where a component needs more than it has without asking.
+fn more(limit: &str, needed: bool) -> String {
+    match needed {
+        true => format!(", so the TOML must say limits = {{ {limit} = … }} beside the component"),
+        false => String::new(),
     }
 }
 

@@ -58,7 +58,19 @@ impl Inspected {
     /// # Errors
     /// What the component does not like about its params, or the host about its description.
     pub fn configure(&self, params: &str) -> Result<Configured, InspectError> {
-        let configured = self.component.configure(params, &Limits::default());
+        self.configure_within(params, &Limits::default())
+    }
+
+    /// As [`Inspected::configure`], with other limits than a tenant's that names none.
+    ///
+    /// # Errors
+    /// As [`Inspected::configure`].
+    pub fn configure_within(
+        &self,
+        params: &str,
+        limits: &Limits,
+    ) -> Result<Configured, InspectError> {
+        let configured = self.component.configure(params, limits);
         configured.map_err(|source| InspectError::Component {
             path: self.path.clone(),
             source,

@@ -47,6 +47,9 @@ const AGGREGATE: Files = files!("aggregate":
     "cases/two-stores/rows.ndjson", "cases/two-stores/expected.ndjson",
 );
 
+/// Fuel that an interpreter needs for a row is several times what a tenant allows without saying so.
+const SCRIPT_LIMITS: &str = "limits = { fuel_per_row = 1_000_000 }";
+
 /// What a project in JavaScript or Python is made of, beside its cases, which are those of Rust's.
 struct Script {
     manifest: (&'static str, &'static str),
@@ -110,7 +113,7 @@ pub(super) fn script(
         text.replace(CRATE, name)
             .replace(STEP, step.as_str())
             .replace(VERSION, env!("CARGO_PKG_VERSION"))
-            .replace(USE, &used(name, step))
+            .replace(USE, &format!("{}\n{SCRIPT_LIMITS}", used(name, step)))
     };
     let (sdk, library) = script.sdk;
     let (rule, text) = script.rule;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::super::common::sandbox;
-use crate::author::bench::{Candidate, compile, measure};
+use crate::author::bench::{Candidate, compile, limits, measure};
 use crate::author::cases;
 use crate::author::inspect::Inspected;
 use crate::author::trial::{Setting, Trial};
@@ -15,7 +15,8 @@ use crate::author::trial::{Setting, Trial};
 ///
 /// The rows are repeated to 8,192, as many as the host hands over at once; each figure is the median
 /// of 41 calls. Measure with rows such as come in: the cases hold mostly what is wrong on purpose.
-/// Handing over is measured with a count of no rows, at which the component has nothing to do.
+/// Handing over is measured with a count of no rows, at which the component has nothing to do. The
+/// component may use more than a tenant allows, so that what it needs is seen.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// A component, as `assay plugin build` makes it
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let inspected = Inspected::open(&sandbox()?, file)?;
         let wasm = std::fs::read(file)?;
         let (_, took) = compile(&wasm)?;
-        let configured = inspected.configure(&params)?;
+        let configured = inspected.configure_within(&params, &limits())?;
         let setting = Setting::of_component(&configured.description, &folders)?;
         let trial = Trial::new(&inspected.name(), configured, setting)?;
         let rows = trial.read(&rows).context("read the rows")?;

@@ -86,6 +86,8 @@ pub(in crate::plugin) struct Guest {
     pub configure: String,
     /// Pages of memory at the start.
     pub pages: u32,
+    /// What stands beside the functions.
+    pub top: &'static str,
 }
 
 impl Guest {
@@ -101,6 +103,7 @@ impl Guest {
             merge: "unreachable".to_owned(),
             configure: "i32.const 16".to_owned(),
             pages: 2,
+            top: "",
         }
     }
 
@@ -153,12 +156,14 @@ impl Guest {
             )
         };
         let free = DATA + u32::try_from(data.len()).unwrap();
+        let top = self.top;
         let text = "(param $at i32) (param $len i32)";
         format!(
             r#"(module
               (import "assay:rules/host@0.1.0" "log" (func $log (param i32 i32 i32)))
               (memory (export "memory") {pages})
               (global $free (mut i32) (i32.const {free}))
+              {top}
               (data (i32.const {DATA}) "{hex}")
               (data (i32.const 1024) "it hurts")
               {ALLOC}

@@ -85,6 +85,28 @@ fn a_row_that_breaks_a_rule_gets_a_verdict() {
 }
 
 #[test]
+fn what_a_component_keeps_in_memory_and_in_globals_is_gone_with_its_batch() {
+    let kept = "(i32.or (i32.load (i32.const 3000)) (i32.ne (global.get $kept) (i32.const 0)))";
+    let leak = at_value(
+        30,
+        &format!(
+            "(if {kept} (then {})) (i32.store (i32.const 3000) (i32.const 1))
+             (global.set $kept (i32.const 1))",
+            verdict("(local.get $i)", 0)
+        ),
+    );
+    let mut guest = validator(&leak);
+    guest.top = "(global $kept (mut i32) (i32.const 0))";
+    let rule = configured(&guest, &Limits::default());
+    let seen = judge(&rule, &[30, 30, 30]).verdicts;
+    let seen: Vec<u32> = seen.iter().map(|verdict| verdict.row).collect();
+    assert_eq!(seen, [1, 2], "within a batch it finds what it kept");
+    for _ in 0..3 {
+        assert!(judge(&rule, &[30]).verdicts.is_empty());
+    }
+}
+
+#[test]
 fn a_batch_without_rows_asks_nobody() {
     let rule = configured(
         &Guest::new(Step::Validate, "unreachable"),
