@@ -26,7 +26,7 @@ struct Program {
 
 const NODE: Program = Program {
     name: "node",
-    cure: "install Node.js 20 or later (on Debian `apt-get install nodejs npm`)",
+    cure: "install Node.js 18 or later (on Debian `apt-get install nodejs npm`)",
 };
 const NPM: Program = Program {
     name: "npm",
