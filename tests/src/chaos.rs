@@ -3,18 +3,22 @@
 //!
 //! What the operating system and the network make of it is not in the seed's hands: the same seed
 //! brings the same faults in the same order at the same moments, not the same interleaving.
+//!
+//! `ASSAY_CHAOS_ONLY` names what alone is to happen, as in `kill` or `stop,broker`; then
+//! `ASSAY_CHAOS_PAUSE` says how many milliseconds lie between, at least.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::kafka::Kafka;
-use crate::place::{Host, Place};
+use crate::place::{Host, Place, told};
+use crate::waits;
 
-const PARTITIONS: i32 = 8;
+const PARTITIONS: i32 = 16;
 const MACHINES: usize = 3;
 /// Events a second, while things happen.
 const RATE: u64 = 1_500;
@@ -24,6 +28,11 @@ const SESSION: Duration = Duration::from_secs(3);
 const KEPT: Duration = Duration::from_secs(9);
 /// Within which a host that is told to stop has to be gone.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// No partition that has messages waits longer for its next commit, whatever happens.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// What may happen to a host that runs, and how often of ten times.
+const THINGS: [(&str, usize); 4] = [("kill", 5), ("freeze", 2), ("stop", 2), ("broker", 1)];
 
 /// How a group's members share partitions.
 const PROTOCOLS: [(&str, &str); 3] = [
@@ -43,6 +52,10 @@ struct Chaos {
     random: ChaCha8Rng,
     hosts: [Option<Host>; MACHINES],
     done: BTreeMap<&'static str, u32>,
+    /// What may happen, as often as it shall.
+    things: Vec<&'static str>,
+    /// When a host that had been killed was started again.
+    restarts: Vec<SystemTime>,
 }
 
 impl Chaos {
@@ -77,6 +90,8 @@ impl Chaos {
             random: ChaCha8Rng::seed_from_u64(seed),
             hosts: [const { None }; MACHINES],
             done: BTreeMap::new(),
+            things: things(),
+            restarts: Vec::new(),
         }
     }
 
@@ -125,27 +140,28 @@ impl Chaos {
     fn happen(&mut self) {
         self.check_alive();
         let machine = self.below(MACHINES as u32) as usize;
-        let what = self.below(10);
+        let what = self.below(u32::try_from(self.things.len()).unwrap());
         if self.hosts[machine].is_none() {
             self.start(machine);
             self.note("joins");
             return;
         }
-        match what {
-            0..=4 => {
+        match self.things[what as usize] {
+            "kill" => {
                 self.hosts[machine] = None;
                 self.note("kill -9");
                 self.wait(0, 600);
+                self.restarts.push(SystemTime::now());
                 self.start(machine);
             }
-            5 | 6 => {
+            "freeze" => {
                 self.hosts[machine].as_ref().unwrap().signal("STOP");
                 std::thread::sleep(SESSION);
                 self.wait(500, 2_000);
                 self.hosts[machine].as_ref().unwrap().signal("CONT");
                 self.note("SIGSTOP past the session");
             }
-            7 | 8 => self.stop(machine, "SIGTERM"),
+            "stop" => self.stop(machine, "SIGTERM"),
             _ => {
                 self.kafka.stop();
                 self.note("broker restarts");
@@ -180,6 +196,24 @@ impl Chaos {
     }
 }
 
+/// What may happen, as the environment says.
+fn things() -> Vec<&'static str> {
+    let only = std::env::var("ASSAY_CHAOS_ONLY").ok();
+    let wanted = |name: &str| {
+        only.as_ref()
+            .is_none_or(|only| only.split(',').any(|o| o == name))
+    };
+    let things = THINGS.iter().filter(|(name, _)| wanted(name));
+    let things: Vec<_> = things
+        .flat_map(|(name, often)| vec![*name; *often])
+        .collect();
+    assert!(
+        !things.is_empty(),
+        "ASSAY_CHAOS_ONLY names none of {THINGS:?}"
+    );
+    things
+}
+
 /// Runs a seed. Answers with what was done how often.
 async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
     let (name, protocol) = PROTOCOLS[(seed % 3) as usize];
@@ -201,7 +235,7 @@ async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
         "--seed",
         &seed,
         "--stores",
-        "20",
+        "40",
         "--conflicts",
         "0.002",
         "--returns",
@@ -212,9 +246,10 @@ async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
         "sales",
     ]);
     (0..MACHINES).for_each(|machine| chaos.start(machine));
-    let since = Instant::now();
+    let pause = told("ASSAY_CHAOS_PAUSE").unwrap_or(300);
+    let (since, produced) = (Instant::now(), SystemTime::now() + length);
     while since.elapsed() < length {
-        chaos.wait(300, 2_000);
+        chaos.wait(pause, 2_000);
         chaos.happen();
     }
     assert!(
@@ -229,22 +264,21 @@ async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
         std::thread::sleep(KEPT);
     }
     chaos.judge();
+    let waits = waits::of(&chaos.place, produced);
     say(&format!(
-        "chaos: seed {seed}, {name}: {:?}; 0 lost, 0 doubled, gold exact",
-        chaos.done
+        "chaos: seed {seed}, {name}: {:?}; 0 lost, 0 doubled, gold exact; {}",
+        chaos.done,
+        waits.told(&chaos.restarts)
     ));
+    let longest = waits.longest();
+    assert!(longest < LONGEST_WAIT, "a partition waited {longest:?}");
     chaos.done
 }
 
 /// Past the test's own output, which is shown for failures only.
-fn say(text: &str) {
+pub fn say(text: &str) {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "{text}").unwrap();
-}
-
-fn told(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

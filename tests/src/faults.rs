@@ -3,14 +3,9 @@ use std::path::PathBuf;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use crate::place::Place;
+use crate::place::{Place, told};
 
 const SHARES: &str = "lost=0.2,unavailable=0.05,conflict=0.02,stall=0.01,stall-ms=100,torn=0.005,io=0.002,full=0.0005,upkeep=1";
-
-fn told(name: &str, otherwise: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value.map_or(otherwise, |value| value.parse().unwrap())
-}
 
 /// Files of sales, in many small ones so that there are many batches.
 fn sales(count: u64) -> (Place, PathBuf) {
@@ -48,9 +43,9 @@ fn judge(place: &Place, pipeline: &std::path::Path) {
 /// `ASSAY_FAULTS_SEED` says where to begin, `ASSAY_FAULTS_EVENTS` how many events there are.
 #[test]
 fn a_lake_that_loses_replies_turns_commits_away_and_tears_files_costs_no_row() {
-    let (place, pipeline) = sales(told("ASSAY_FAULTS_EVENTS", 6_000));
+    let (place, pipeline) = sales(told("ASSAY_FAULTS_EVENTS").unwrap_or(6_000));
     let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
-    let first = told("ASSAY_FAULTS_SEED", 1);
+    let first = told("ASSAY_FAULTS_SEED").unwrap_or(1);
     let mut said = String::new();
     // A run that is to end gives up after some tries in a row.
     for seed in first..first + 100 {
@@ -70,9 +65,9 @@ fn a_lake_that_loses_replies_turns_commits_away_and_tears_files_costs_no_row() {
 fn a_process_that_dies_at_any_put_goes_on_where_it_was() {
     let (place, pipeline) = sales(1_500);
     let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
-    let first = told("ASSAY_FAULTS_SEED", 1);
+    let first = told("ASSAY_FAULTS_SEED").unwrap_or(1);
     let mut random = ChaCha8Rng::seed_from_u64(first);
-    let deaths = told("ASSAY_FAULTS_DEATHS", 12);
+    let deaths = told("ASSAY_FAULTS_DEATHS").unwrap_or(12);
     for seed in first..first + deaths {
         let die = 1 + random.next_u32() % 30;
         let faults = format!("seed={seed},die={die}");

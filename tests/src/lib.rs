@@ -50,11 +50,19 @@ mod full_disk;
 /// Lakes in object stores: two hosts that get the same keys, and one of them killed.
 mod object_store;
 
+mod waits;
+
 /// Several hosts of one tenant, and everything that may happen to them.
 mod chaos;
 
 /// A real process over a lake that fails: what is lost, refused, torn or cut short by its death.
 mod faults;
+
+/// A real process that dies at each named step, and how often in which phase.
+mod phases;
+
+/// Other engines that write while rows flow, and columns that change under them.
+mod foreign;
 
 /// Logs that were damaged, healed for readers that are not ours.
 mod repair;

@@ -55,6 +55,22 @@ impl Host {
         self.child.try_wait().unwrap()
     }
 
+    /// Waits until it ends by itself.
+    pub fn ends(&mut self, what: &str) -> ExitStatus {
+        let since = Instant::now();
+        loop {
+            if let Some(ended) = self.ended() {
+                return ended;
+            }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "{what}: it goes on\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Sends it SIGTERM and waits for its end. Answers with how it ended and all that it said.
     pub fn stop(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
@@ -100,6 +116,12 @@ impl Said {
         assert!(!self.good, "went well\n{}\n{}", self.out, self.err);
         self.err
     }
+}
+
+/// A number that the environment says.
+pub fn told(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap())
 }
 
 /// The checkout.

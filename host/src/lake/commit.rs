@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::action::{self, Add, Body, Metadata, Remove, Txn};
 use super::log::Put;
 use super::table::ReadAt;
-use super::{File, LakeError, PartitionValues, Seen, Table, columns, path};
+use super::{File, LakeError, PartitionValues, Seen, Table, columns, fault, path};
 
 /// Who wrote, in the log.
 pub(super) const ENGINE: &str = concat!("assay/", env!("CARGO_PKG_VERSION"));
@@ -153,8 +153,12 @@ impl Table {
         for _ in 0..PUTS {
             let read_at = ReadAt::now();
             self.unsettled = true;
+            fault::point_of(self.path(), "put")?;
             match self.log.put(version, bytes.clone()).await {
-                Ok(Put::Done) => return self.win(&bytes, read_at),
+                Ok(Put::Done) => {
+                    fault::point_of(self.path(), "done")?;
+                    return self.win(&bytes, read_at);
+                }
                 Ok(Put::Exists) => {}
                 Err(error) => failure = Some(error),
             }

@@ -16,7 +16,7 @@ use super::read::Opened;
 use super::table::Damaged;
 use super::{
     Bound, Commit, CommitError, File, FileReader, FileWriter, LakeError, Packing, PartitionValues,
-    Table,
+    Table, fault,
 };
 
 /// Versions between looks for small files, each of which goes through all live files.
@@ -219,6 +219,7 @@ impl Packed {
             batch_id: uuid::Uuid::new_v4().to_string(),
             ..Commit::default()
         };
+        fault::point_of(table.path(), "packed")?;
         match table.commit(&commit).await {
             Ok(committed) => {
                 // What others did is for the table's writer to look at.

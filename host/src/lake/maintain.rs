@@ -9,7 +9,7 @@ use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _
 use deltalake::{DeltaTable, Path, checkpoints};
 
 use super::log::Log;
-use super::{LakeError, Table, protocol};
+use super::{LakeError, Table, fault, protocol};
 
 /// Versions between checkpoints: opening a table reads at most so many, one by one.
 const CHECKPOINT_EVERY: i64 = 200;
@@ -50,7 +50,7 @@ impl Table {
     /// replaced longer ago than the table keeps them; every 2,000 versions the log's clean-up.
     /// What is handed out counts as done, so run it.
     pub fn maintenance(&mut self) -> Option<Maintenance> {
-        if self.version() - self.maintained < CHECKPOINT_EVERY {
+        if self.version() - self.maintained < checkpoint_every() {
             return None;
         }
         Some(self.maintenance_now())
@@ -59,7 +59,7 @@ impl Table {
     /// All of that work, due or not.
     pub fn maintenance_now(&mut self) -> Maintenance {
         let version = self.version();
-        let clean = version - self.cleaned >= CLEAN_EVERY;
+        let clean = version - self.cleaned >= clean_every();
         self.maintained = version;
         if clean {
             self.cleaned = version;
@@ -105,14 +105,18 @@ impl Maintenance {
     /// `Store` if the checkpoint can't be written, or a file can't be removed.
     pub async fn run(self) -> Result<Maintained, LakeError> {
         let mut done = Maintained::default();
-        let near = self.version - CHECKPOINT_EVERY / 2;
+        let near = self.version - checkpoint_every() / 2;
         // Hosts that share a table come to this at the same time; one checkpoint is enough.
         if self.log.hint().await?.is_none_or(|last| last < near) {
+            fault::point("checkpoint")?;
             write_checkpoint(&self.log, self.version).await?;
+            fault::point("checkpoint.done")?;
             done.checkpoint = Some(self.version);
         }
-        if self.clean && self.version > VERSIONS_KEPT {
+        if self.clean && self.version > versions_kept() {
+            fault::point("clean")?;
             done.versions_removed = self.clean_log().await?;
+            fault::point("clean.done")?;
         }
         let objects = self.log.objects();
         for path in &self.replaced {
@@ -129,7 +133,7 @@ impl Maintenance {
     }
 
     async fn clean_log(&self) -> Result<usize, LakeError> {
-        let keep = (self.version - VERSIONS_KEPT).unsigned_abs();
+        let keep = (self.version - versions_kept()).unsigned_abs();
         let before = now_less(self.log_retention);
         let store = &*self.log.store;
         let cleaned = checkpoints::cleanup_expired_logs_for(keep, store, before, None).await;
@@ -151,6 +155,18 @@ pub(super) async fn write_checkpoint(log: &Log, version: i64) -> Result<(), Lake
     });
     let written = task.await?;
     written.map_err(|error| LakeError::store("write a checkpoint of", &name, error))
+}
+
+fn checkpoint_every() -> i64 {
+    fault::number("ASSAY_CHECKPOINT_EVERY", CHECKPOINT_EVERY)
+}
+
+fn clean_every() -> i64 {
+    fault::number("ASSAY_CLEAN_EVERY", CLEAN_EVERY)
+}
+
+fn versions_kept() -> i64 {
+    fault::number("ASSAY_VERSIONS_KEPT", VERSIONS_KEPT)
 }
 
 fn now_less(age: Duration) -> i64 {

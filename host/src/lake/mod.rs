@@ -19,6 +19,7 @@ mod compact;
 mod disk;
 mod encode;
 mod error;
+pub mod fault;
 mod file;
 mod log;
 mod maintain;

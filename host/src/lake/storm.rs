@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use deltalake::Path;
@@ -31,6 +31,10 @@ pub struct Faults {
     pub stall: f64,
     /// How long, in milliseconds.
     pub stall_ms: u64,
+    /// From so long after the start on nothing is answered, in milliseconds.
+    pub silent_from_ms: u64,
+    /// For how long, in milliseconds.
+    pub silent_ms: u64,
     /// A data file arrives in part, and its writer is told that it failed.
     pub torn: f64,
     /// Reading, listing or writing anything but a commit fails.
@@ -60,6 +64,8 @@ impl FromStr for Faults {
                 "conflict" => faults.conflict = share()?,
                 "stall" => faults.stall = share()?,
                 "stall-ms" => faults.stall_ms = whole()?,
+                "silent-from-ms" => faults.silent_from_ms = whole()?,
+                "silent-ms" => faults.silent_ms = whole()?,
                 "torn" => faults.torn = share()?,
                 "io" => faults.io = share()?,
                 "full" => faults.full = share()?,
@@ -78,6 +84,7 @@ pub(super) struct Storm {
     inner: Arc<dyn ObjectStore>,
     faults: Faults,
     chance: Mutex<Chance>,
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -124,6 +131,7 @@ impl Storm {
             inner,
             faults,
             chance: Mutex::new(chance),
+            began: Instant::now(),
         }
     }
 
@@ -137,7 +145,20 @@ impl Storm {
         take(&mut chance, &self.faults)
     }
 
+    /// Until the store answers again, where it does not answer just now.
+    fn silence(&self) -> impl Future<Output = ()> + Send + 'static {
+        let from = self.began + Duration::from_millis(self.faults.silent_from_ms);
+        let until = from + Duration::from_millis(self.faults.silent_ms);
+        async move {
+            let now = Instant::now();
+            if from <= now && now < until {
+                tokio::time::sleep(until - now).await;
+            }
+        }
+    }
+
     async fn stall(&self) {
+        self.silence().await;
         let stalls = self.with(|chance, faults| {
             let stalls = chance.draw(faults.stall);
             chance.counts.stall += u32::from(stalls);
@@ -222,6 +243,15 @@ impl Chance {
     }
 }
 
+/// A stream that begins only then.
+fn after<T: Send + 'static>(
+    then: impl Future<Output = ()> + Send + 'static,
+    stream: BoxStream<'static, T>,
+) -> BoxStream<'static, T> {
+    let nothing = stream::once(then).filter_map(|()| async { None });
+    nothing.chain(stream).boxed()
+}
+
 fn is_commit(location: &Path) -> bool {
     location.as_ref().contains("_delta_log/") && location.as_ref().ends_with(".json")
 }
@@ -300,20 +330,23 @@ impl ObjectStore for Storm {
             chance.counts.upkeep += u32::from(fails);
             fails
         });
-        match fails {
+        let removed = match fails {
             true => stream::once(async { Err(failed("503 Service Unavailable")) }).boxed(),
             false => self.inner.delete_stream(locations),
-        }
+        };
+        after(self.silence(), removed)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.read() {
+        let listed = match self.read() {
             Err(error) => stream::once(async { Err(error) }).boxed(),
             Ok(()) => self.inner.list(prefix),
-        }
+        };
+        after(self.silence(), listed)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.silence().await;
         self.read()?;
         self.inner.list_with_delimiter(prefix).await
     }

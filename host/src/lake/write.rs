@@ -17,7 +17,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::log::Log;
 use super::state::State;
-use super::{File, LakeError, PartitionValues, columns, partition_value_fits, partition_value_of};
+use super::{
+    File, LakeError, PartitionValues, columns, fault, partition_value_fits, partition_value_of,
+};
 
 /// How many files are put at once.
 const PUTS: usize = 8;
@@ -96,6 +98,7 @@ impl FileWriter {
             .map_err(|error| LakeError::store("write", failed(&file.path), error))?;
         let put = self.objects.put(&path, bytes.into()).await;
         put.map_err(|error| LakeError::store("write", failed(&file.path), error))?;
+        fault::point_of(&self.table, "file")?;
         Ok(file)
     }
 

@@ -19,7 +19,7 @@ use super::coordinate::{Layer, Layers};
 use super::gathered::Gathered;
 use super::meter::Meter;
 use super::shadow::{Guard, Shadow};
-use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table};
+use crate::lake::{Compaction, Lake, LakeError, Maintenance, Packed, Packing, Table, fault};
 use crate::medallion::bronze::Bronze;
 use crate::medallion::cut::Cut;
 use crate::medallion::judge::{self, Refusal};
@@ -312,7 +312,9 @@ impl Layers for TenantLayers {
         for table in self.tables() {
             table.refresh().await.map_err(LayerError::from)?;
         }
-        self.follow_rules().await.map(|_| ())
+        self.follow_rules().await?;
+        fault::point("catch-up.refreshed").map_err(LayerError::from)?;
+        Ok(())
     }
 
     fn progress(&self, layer: Layer, partition: &Partition) -> Option<Offset> {
@@ -368,6 +370,7 @@ impl Layers for TenantLayers {
         let pinned = pinned.unwrap_or(self.judging);
         let (number, _) = self.registry.judging(partition, from, pinned);
         let rules = Some(self.rules(number).await?);
+        fault::point("catch-up.read-back").map_err(LayerError::from)?;
         Ok((Batch::new(cut, rules), end))
     }
 
@@ -380,6 +383,7 @@ impl Layers for TenantLayers {
             judge::judge(&rules, &batch.cut, &decoded, width)
         });
         let mut judged = judged.map_err(LayerError::from)?;
+        fault::point("catch-up.judged").map_err(LayerError::from)?;
         match covered {
             true => {
                 self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
@@ -471,6 +475,7 @@ impl Layers for TenantLayers {
                 gathered
                     .gather_back(partition, at, to, &mut self.registry, &rows)
                     .await?;
+                fault::point("catch-up.gold").map_err(LayerError::from)?;
                 gathered.commit(&mut self.registry, self.judging).await?;
                 at = to;
             }

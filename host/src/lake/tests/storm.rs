@@ -15,6 +15,8 @@ const FAULTS: Faults = Faults {
     conflict: 0.02,
     stall: 0.01,
     stall_ms: 2,
+    silent_from_ms: 0,
+    silent_ms: 0,
     torn: 0.01,
     io: 0.0005,
     full: 0.001,

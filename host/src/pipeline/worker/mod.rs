@@ -20,7 +20,7 @@ use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
 use super::meter::Meter;
 use super::packing::Packing;
 use super::tenant::{TenantError, TenantLayers};
-use crate::lake::{LakeError, Packed};
+use crate::lake::{LakeError, Packed, fault};
 use crate::medallion::cut::Range;
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::{Event, Records, Source, Start};
@@ -220,8 +220,10 @@ impl<S: Source> Worker<S> {
             } => self.assigned(epoch, &partitions, starts).await?,
             Event::Revoked { done, .. } => {
                 // What is in flight is finished while it is still ours; past that it is fenced.
+                fault::pass("revoked");
                 self.flush().await?;
                 self.gold(true).await?;
+                fault::pass("revoked.landed");
                 self.coordinator.release();
                 self.drop_all();
                 self.begins_again = false;
@@ -280,6 +282,7 @@ impl<S: Source> Worker<S> {
         self.begins_again = false;
         self.silent_since = None;
         self.drop_all();
+        fault::pass("assigned");
         let failed_before = self.tries;
         let positions = loop {
             match self.coordinator.catch_up(partitions).await {

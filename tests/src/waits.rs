@@ -1,0 +1,100 @@
+//! How long partitions wait for their commits, from the times in bronze's own log.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::place::Place;
+
+/// When bronze took something in, partition by partition.
+pub struct Waits {
+    commits: BTreeMap<String, Vec<SystemTime>>,
+    /// When no more was produced.
+    end: SystemTime,
+}
+
+/// What bronze's log says, up to when no more was produced.
+pub fn of(place: &Place, end: SystemTime) -> Waits {
+    let log = place.lake().join("retail/bronze/_delta_log");
+    let files = fs::read_dir(log).unwrap().map(|file| file.unwrap().path());
+    let mut versions: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .collect();
+    versions.sort();
+    let mut commits: BTreeMap<String, Vec<SystemTime>> = BTreeMap::new();
+    for version in versions {
+        let text = fs::read_to_string(version).unwrap();
+        let actions: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let time = actions
+            .iter()
+            .find_map(|action| action["commitInfo"]["timestamp"].as_u64());
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.unwrap());
+        let moved = actions
+            .iter()
+            .filter_map(|action| action["txn"]["appId"].as_str());
+        for app_id in moved.filter(|app_id| !app_id.ends_with("/start")) {
+            commits.entry(app_id.to_owned()).or_default().push(time);
+        }
+    }
+    Waits { commits, end }
+}
+
+impl Waits {
+    /// The longest that a partition went without a commit while messages came.
+    pub fn longest(&self) -> Duration {
+        let waits = self.commits.values().flat_map(|times| {
+            let times: Vec<_> = times
+                .iter()
+                .copied()
+                .filter(|time| *time < self.end)
+                .collect();
+            let between = times.windows(2).map(|pair| since(pair[1], pair[0]));
+            let last = times.last().map(|last| since(self.end, *last));
+            between.chain(last).collect::<Vec<_>>()
+        });
+        waits.max().unwrap_or_default()
+    }
+
+    /// For each of these moments, how long it was until every partition had had a commit. Those
+    /// behind which less than `room` was left are left out.
+    fn until_all(&self, moments: &[SystemTime], room: Duration) -> Vec<Duration> {
+        let early = moments.iter().filter(|moment| **moment + room < self.end);
+        let mut waits: Vec<_> = early
+            .filter_map(|moment| {
+                let first = self.commits.values().map(|times| {
+                    let after = times.iter().find(|time| *time > moment);
+                    since(after.copied().unwrap_or(self.end), *moment)
+                });
+                first.max()
+            })
+            .collect();
+        waits.sort();
+        waits
+    }
+
+    /// In words, with the time that restarts took until every partition had its next commit.
+    pub fn told(&self, restarts: &[SystemTime]) -> String {
+        /// A restart that took longer than what was left would look quick.
+        const ROOM: Duration = Duration::from_secs(12);
+        let waits = self.until_all(restarts, ROOM);
+        let longest = self.longest();
+        let part = |share: usize| waits.get((waits.len() * share).div_ceil(100).saturating_sub(1));
+        match (part(50), part(99)) {
+            (Some(half), Some(nearly_all)) => format!(
+                "after {} restarts all partitions had a commit within p50 {half:?}, p99 {nearly_all:?} \
+                 ({waits:?}); the longest wait of a partition was {longest:?}",
+                waits.len()
+            ),
+            _ => format!("the longest wait of a partition was {longest:?}"),
+        }
+    }
+}
+
+fn since(later: SystemTime, earlier: SystemTime) -> Duration {
+    later.duration_since(earlier).unwrap_or_default()
+}
