@@ -85,6 +85,30 @@ async fn killed_ten_times_at_random_the_tables_end_as_if_nothing_had_been() {
 }
 
 #[tokio::test]
+async fn a_member_of_a_name_that_was_killed_waits_until_its_group_lets_go_of_it() {
+    let place = Place::new();
+    let pipeline = sales(&place, "road-held", 4_000, 6).await;
+    let text = std::fs::read_to_string(&pipeline).unwrap();
+    let named = "[source.properties]\n\"group.protocol\" = \"consumer\"\n\"group.instance.id\" = \"till-7\"\n\n[batch]";
+    std::fs::write(&pipeline, text.replace("[batch]", named)).unwrap();
+    let run = ["run", pipeline.to_str().unwrap()];
+    let mut host = place.host(&run);
+    host.until("it reads", |host| host.log().contains("partition assigned"));
+    drop(host);
+
+    let mut host = place.host_on("again", &run);
+    let held = "the group still has a member of the name \"till-7\"";
+    host.until("its name is held", |host| host.log().contains(held));
+    let lake = place.lake();
+    let expected = [lake.to_str().unwrap(), "retail", "sales/expected.json"];
+    let is_right = || place.try_reader("check_expected.py", &expected).good;
+    host.until("everything is in gold", |_| is_right());
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+    check(&place);
+}
+
+#[tokio::test]
 async fn a_topic_that_was_made_again_stops_the_tenant_until_it_is_told_to_go_on() {
     let place = Place::new();
     let pipeline = sales(&place, "road-again", 2_000, 1).await;

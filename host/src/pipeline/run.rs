@@ -1,6 +1,7 @@
 //! One tenant, from its TOML to the end of its loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -12,6 +13,9 @@ use crate::environment::machine;
 use crate::lake::Lake;
 use crate::plugin::Sandbox;
 use crate::source::{FileSource, KafkaOptions, KafkaSource, SourceError};
+
+/// How long to wait before the group is asked again for a name that it still has.
+const NAME_IS_HELD: Duration = Duration::from_secs(2);
 
 /// Why a tenant did not start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +39,54 @@ pub async fn run_tenant(
     sandbox: Arc<Sandbox>,
     meter: Arc<Meter>,
     until_caught_up: bool,
-    shutdown: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
-    let layers = start(&lake, &config, sandbox, meter.clone()).await?;
+    loop {
+        let told = (sandbox.clone(), meter.clone(), shutdown.clone());
+        match run_once(&config, &lake, told, until_caught_up).await {
+            Err(error) if error.is_held() => {
+                tracing::warn!("{}; trying again", error.told());
+                tokio::select! {
+                    () = tokio::time::sleep(NAME_IS_HELD) => {}
+                    _ = shutdown.changed() => return Ok(()),
+                }
+            }
+            ended => return ended,
+        }
+    }
+}
+
+impl RunError {
+    /// Whether the group has yet to learn that the member of this name before us is gone. The
+    /// client can't wait for that: it is to be made anew.
+    fn is_held(&self) -> bool {
+        matches!(
+            self,
+            Self::Worker(WorkerError::Source {
+                source: SourceError::InstanceHeld { .. },
+                ..
+            })
+        )
+    }
+
+    /// The error and what caused it, on one line.
+    fn told(&self) -> String {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |e| e.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+}
+
+async fn run_once(
+    config: &Config,
+    lake: &Lake,
+    (sandbox, meter, shutdown): (Arc<Sandbox>, Arc<Meter>, watch::Receiver<bool>),
+    until_caught_up: bool,
+) -> Result<(), RunError> {
+    let layers = start(lake, config, sandbox, meter.clone()).await?;
     match &config.source {
         SourceConfig::File { path } => {
             let source = FileSource::new(config.resolve(path), until_caught_up)?;
-            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+            Worker::new(config, layers, source, meter, until_caught_up, shutdown)
                 .run()
                 .await?;
         }
@@ -58,11 +103,11 @@ pub async fn run_tenant(
                 group: group
                     .clone()
                     .unwrap_or_else(|| format!("assay-{}", config.tenant)),
-                instance: instance(&config),
+                instance: instance(config),
                 properties: properties.clone(),
                 until_caught_up,
             })?;
-            Worker::new(&config, layers, source, meter, until_caught_up, shutdown)
+            Worker::new(config, layers, source, meter, until_caught_up, shutdown)
                 .run()
                 .await?;
         }

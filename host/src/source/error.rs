@@ -34,6 +34,10 @@ pub enum SourceError {
         "another host reads as {instance:?} in this consumer group: give each its own `group.instance.id` in [source.properties]"
     )]
     InstanceTaken { instance: String },
+    #[error(
+        "the group still has a member of the name {instance:?}: if it was killed its session ends by itself, after what the broker allows for that (`group.consumer.session.timeout.ms`, 45 s by default); if it lives, give this host another `group.instance.id` in [source.properties]"
+    )]
+    InstanceHeld { instance: String },
     /// Without the value, which may be a secret.
     #[error("[source.properties] {name}: {reason}")]
     Property { name: String, reason: String },

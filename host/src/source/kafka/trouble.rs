@@ -65,14 +65,20 @@ impl Trouble {
     fn other(&mut self, failure: &Failure, options: &KafkaOptions) -> Option<Event> {
         let brokers = options.brokers.clone();
         let reason = failure.text.clone();
+        let own = || {
+            let own = options.properties.get("group.instance.id");
+            own.unwrap_or(&options.instance).clone()
+        };
         if failure.code == RDKafkaErrorCode::FencedInstanceId
             || reason.contains("FENCED_INSTANCE_ID")
             || reason.contains("fenced by")
         {
-            let own = options.properties.get("group.instance.id");
-            return Some(stopped(SourceError::InstanceTaken {
-                instance: own.unwrap_or(&options.instance).clone(),
-            }));
+            return Some(stopped(SourceError::InstanceTaken { instance: own() }));
+        }
+        if failure.code == RDKafkaErrorCode::UnreleasedInstanceId
+            || reason.contains("is still used by another member")
+        {
+            return Some(stopped(SourceError::InstanceHeld { instance: own() }));
         }
         if topics::is_refusal(failure.code) {
             return Some(stopped(SourceError::Refused { brokers, reason }));
