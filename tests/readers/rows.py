@@ -1,4 +1,4 @@
-"""Prints the rows of a Delta table as JSON, one a line, read by Polars. usage: rows.py TABLE"""
+"""Prints the rows of a Delta table as JSON, one a line, read by Polars. usage: rows.py TABLE [COLUMN…]"""
 import base64
 import datetime
 import decimal
@@ -21,5 +21,6 @@ def plain(value):
     raise TypeError(type(value))
 
 
-for row in pl.read_delta(sys.argv[1]).iter_rows(named=True):
+table, *columns = sys.argv[1:]
+for row in pl.read_delta(table, columns=columns or None).iter_rows(named=True):
     print(json.dumps(row, default=plain))

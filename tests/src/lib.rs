@@ -64,6 +64,12 @@ mod phases;
 /// Other engines that write while rows flow, and columns that change under them.
 mod foreign;
 
+/// Lines that are no events, some of them huge, among many that are.
+mod poison;
+
+/// A lake that does not answer for long: memory stays bounded, and so does the farewell.
+mod silence;
+
 /// Logs that were damaged, healed for readers that are not ours.
 mod repair;
 

@@ -55,6 +55,15 @@ impl Host {
         self.child.try_wait().unwrap()
     }
 
+    /// The memory that it has had at most, in MiB.
+    pub fn most_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = most.unwrap().trim().trim_end_matches("kB").trim();
+        kib.parse::<u64>().unwrap() / 1024
+    }
+
     /// Waits until it ends by itself.
     pub fn ends(&mut self, what: &str) -> ExitStatus {
         let since = Instant::now();
@@ -251,6 +260,26 @@ impl Place {
 
     /// Runs `assay` to its end over a lake under faults, as `seed=7,lost=0.2`.
     pub fn assay_under(&self, faults: &str, arguments: &[&str]) -> Said {
+        self.faulty(faults, arguments).output().unwrap().into()
+    }
+
+    /// Starts a host over a lake under faults.
+    pub fn host_under(&self, faults: &str, arguments: &[&str]) -> Host {
+        self.host_of("faulty", self.faulty(faults, arguments))
+    }
+
+    /// Runs `assay` well, and answers with the processor time that it took, and with the memory
+    /// that it had at most, in bytes.
+    pub fn measured(&self, arguments: &[&str]) -> (Duration, u64) {
+        let mut command = self.command(arguments);
+        let said = tempfile::tempfile_in(self.path()).unwrap();
+        let child = command.stderr(said).spawn().unwrap();
+        let used = wait4::Wait4::wait4(child).unwrap();
+        assert!(used.status.success(), "{arguments:?}: {}", used.status);
+        (used.rusage.utime + used.rusage.stime, used.rusage.maxrss)
+    }
+
+    fn faulty(&self, faults: &str, arguments: &[&str]) -> Command {
         let faulty = assay().with_file_name("assay-faults");
         assert!(
             faulty.is_file(),
@@ -267,7 +296,7 @@ impl Place {
             .envs(environment)
             .env("ASSAY_FAULTS", faults)
             .stdin(Stdio::null());
-        command.output().unwrap().into()
+        command
     }
 
     /// Starts `assay` and leaves it running.
@@ -330,17 +359,22 @@ impl Place {
 
     /// Rows of a table of the lake as JSON objects, read by Polars.
     pub fn rows(&self, table: &str) -> Vec<serde_json::Value> {
-        self.listed("rows.py", table)
+        self.columns(table, &[])
+    }
+
+    /// Some columns of a table; all, where none is named.
+    pub fn columns(&self, table: &str, columns: &[&str]) -> Vec<serde_json::Value> {
+        self.listed("rows.py", table, columns)
     }
 
     /// The live files of a table of the lake, read by delta-rs.
     pub fn files(&self, table: &str) -> Vec<serde_json::Value> {
-        self.listed("files.py", table)
+        self.listed("files.py", table, &[])
     }
 
-    fn listed(&self, script: &str, table: &str) -> Vec<serde_json::Value> {
+    fn listed(&self, script: &str, table: &str, columns: &[&str]) -> Vec<serde_json::Value> {
         let path = self.lake().join(table);
-        let text = self.reader(script, &[path.to_str().unwrap()]);
+        let text = self.reader(script, &[&[path.to_str().unwrap()], columns].concat());
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
