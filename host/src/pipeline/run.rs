@@ -13,6 +13,7 @@ use crate::environment::machine;
 use crate::lake::Lake;
 use crate::plugin::Sandbox;
 use crate::source::{FileSource, KafkaOptions, KafkaSource, SourceError};
+use crate::told::told;
 
 /// How long to wait before the group is asked again for a name that it still has.
 const NAME_IS_HELD: Duration = Duration::from_secs(2);
@@ -42,10 +43,10 @@ pub async fn run_tenant(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     loop {
-        let told = (sandbox.clone(), meter.clone(), shutdown.clone());
-        match run_once(&config, &lake, told, until_caught_up).await {
+        let with = (sandbox.clone(), meter.clone(), shutdown.clone());
+        match run_once(&config, &lake, with, until_caught_up).await {
             Err(error) if error.is_held() => {
-                tracing::warn!("{}; trying again", error.told());
+                tracing::warn!("{}; trying again", told(&error));
                 tokio::select! {
                     () = tokio::time::sleep(NAME_IS_HELD) => {}
                     _ = shutdown.changed() => return Ok(()),
@@ -60,19 +61,8 @@ impl RunError {
     /// Whether the group has yet to learn that the member of this name before us is gone. The
     /// client can't wait for that: it is to be made anew.
     fn is_held(&self) -> bool {
-        matches!(
-            self,
-            Self::Worker(WorkerError::Source {
-                source: SourceError::InstanceHeld { .. },
-                ..
-            })
-        )
-    }
-
-    /// The error and what caused it, on one line.
-    fn told(&self) -> String {
-        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |e| e.source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        let held = |source: &SourceError| matches!(source, SourceError::InstanceHeld { .. });
+        matches!(self, Self::Worker(WorkerError::Source { source, .. }) if held(source))
     }
 }
 

@@ -233,7 +233,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             } => {
                 let lake = lake.named()?;
                 let mut changes = existing(&lake, &tenant).await?;
-                let gates = if despite_gates { " despite its gates" } else { "" };
+                let gates = if despite_gates {
+                    " despite its gates"
+                } else {
+                    ""
+                };
                 let act = Act::new("rules promote", format!("rule set {number}{gates}"), &why);
                 let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
                 let change = async {
