@@ -215,7 +215,9 @@ impl From<ChangeError> for ApiError {
             | ChangeError::NotStaged { .. }
             | ChangeError::NeverActive { .. }
             | ChangeError::Failed { .. }
-            | ChangeError::NothingEarlier => {
+            | ChangeError::NothingEarlier
+            | ChangeError::NoShadow { .. }
+            | ChangeError::Gated { .. } => {
                 Self::conflict(text, "GET …/rules says how things stand")
             }
             ChangeError::Contended { .. } => {

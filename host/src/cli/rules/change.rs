@@ -1,5 +1,7 @@
 //! Staging, and what a change of rules came to, as lines or as JSON.
 
+use serde_json::json;
+
 use super::super::common::{LakeArgs, PipelineArgs, sandbox};
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::{RuleSetNumber, Tenant};
