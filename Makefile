@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test chaos bench check components examples setup
+.PHONY: help demo test chaos bench check components examples languages setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
@@ -16,6 +16,9 @@ test: examples ## every test
 	@.ci/setup tests
 	$(CARGO) build --package assay --features faults --bin assay-faults
 	$(CARGO) test --workspace
+
+languages: components ## the rule in JavaScript and Python on the cases of the one in Rust (minutes)
+	$(CARGO) test --package assay-tests languages -- --ignored
 
 chaos: components ## hosts killed, frozen and moved, brokers restarted: SEED=1 ROUNDS=10 LENGTH=60 (seconds)
 	@.ci/setup tests

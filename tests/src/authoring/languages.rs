@@ -10,6 +10,7 @@ const SCRIPTS: [&str; 2] = [
 ];
 
 #[test]
+#[ignore = "compiles 30 MB of components, for minutes in a debug build: `make languages`"]
 fn the_rule_in_javascript_and_python_passes_the_cases_of_the_one_in_rust() {
     let cases = repository()
         .join(RUST)
