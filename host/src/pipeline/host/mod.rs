@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::Instrument as _;
 
 use self::folder::{Folder, News};
@@ -31,6 +31,8 @@ use crate::told::told;
 /// How long a host that is told to stop may take to commit what it took in. With what closing a
 /// source takes this stays below ten seconds, after which supervisors commonly kill.
 const FAREWELL: Duration = Duration::from_secs(8);
+
+type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How often TOMLs and what the lake says of tenants are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -116,27 +118,19 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     /// not run, or stopped by itself.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Vec<String> {
         let mut stop = std::pin::pin!(stop);
-        let mut farewell: Pin<Box<dyn Future<Output = ()> + Send>> =
-            Box::pin(std::future::pending());
+        let mut farewell: Farewell = Box::pin(std::future::pending());
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.tick().await;
-        for news in std::mem::take(&mut self.first) {
-            self.take_up(news).await;
+        // Where a lake does not answer, what is seen to waits for it; being told to stop does not.
+        tokio::select! {
+            () = self.begin_all() => {}
+            () = &mut stop => farewell = self.begin_to_stop(),
         }
-        let follows = !self.options.until_caught_up;
-        let roster = self.roster.clone();
         while !self.is_over() {
             tokio::select! {
-                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
-                _ = look.tick(), if follows && !self.stopping => self.look().await,
-                () = roster.wanted(), if follows && !self.stopping => self.follow().await,
-                () = &mut stop, if !self.stopping => {
-                    tracing::info!("stopping: what was taken in is committed first");
-                    self.stopping = true;
-                    self.members.values().for_each(Member::tell_to_stop);
-                    farewell = Box::pin(tokio::time::sleep(FAREWELL));
-                }
+                () = self.go_on(&mut look) => {}
+                () = &mut stop, if !self.stopping => farewell = self.begin_to_stop(),
                 () = &mut farewell => {
                     tracing::warn!("not everything that was taken in could be committed in time; nothing is lost, the next start does it");
                     self.running.abort_all();
@@ -147,6 +141,32 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         self.failed.sort_unstable();
         self.failed.dedup();
         self.failed
+    }
+
+    async fn begin_all(&mut self) {
+        for news in std::mem::take(&mut self.first) {
+            self.take_up(news).await;
+        }
+    }
+
+    /// Waits for the next thing that is to be seen to, and sees to it.
+    async fn go_on(&mut self, look: &mut Interval) {
+        let follows = !self.options.until_caught_up && !self.stopping;
+        let roster = self.roster.clone();
+        tokio::select! {
+            Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
+            _ = look.tick(), if follows => self.look().await,
+            () = roster.wanted(), if follows => self.follow().await,
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Tells every tenant to stop. Answers with what says that their time is over.
+    fn begin_to_stop(&mut self) -> Farewell {
+        tracing::info!("stopping: what was taken in is committed first");
+        self.stopping = true;
+        self.members.values().for_each(Member::tell_to_stop);
+        Box::pin(tokio::time::sleep(FAREWELL))
     }
 
     /// Nothing runs, and nothing may begin to. A paused tenant may be resumed, and a folder that
