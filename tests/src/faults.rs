@@ -28,16 +28,7 @@ fn sales(count: u64) -> (Place, PathBuf) {
 /// Ends what is left in calm, and judges by identity.
 fn judge(place: &Place, pipeline: &std::path::Path) {
     place.run_to_the_end(pipeline);
-    let lake = place.lake();
-    let expected = [
-        "retail",
-        "sales/expected.json",
-        "--ids",
-        "sales/expected-ids.csv",
-    ];
-    let arguments = [&[lake.to_str().unwrap()], &expected[..]].concat();
-    let said = place.reader("check_expected.py", &arguments);
-    assert!(said.contains("OK"), "{said}");
+    place.holds_expected_ids();
 }
 
 /// `ASSAY_FAULTS_SEED` says where to begin, `ASSAY_FAULTS_EVENTS` how many events there are.

@@ -394,6 +394,20 @@ impl Place {
         self.assay(&[&load[..], &files].concat()).well();
     }
 
+    /// Holds the retail tables to what `assay generate` said in `sales` that they must hold, as
+    /// readers see them that are not ours. `more` are further arguments of the script.
+    pub fn holds_expected(&self, more: &[&str]) {
+        let lake = self.lake();
+        let arguments = [lake.to_str().unwrap(), "retail", "sales/expected.json"];
+        let said = self.reader("check_expected.py", &[&arguments[..], more].concat());
+        assert!(said.contains("OK"), "{said}");
+    }
+
+    /// The same, and each generated id where it was meant to be.
+    pub fn holds_expected_ids(&self) {
+        self.holds_expected(&["--ids", "sales/expected-ids.csv"]);
+    }
+
     /// Runs a pipeline until everything is in gold, then has the books checked.
     pub fn run_to_the_end(&self, pipeline: &Path) {
         self.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"])

@@ -97,6 +97,27 @@ impl DimensionUse {
 }
 
 impl Definition {
+    /// No rules and no gold: events of these fields, keyed by `transaction_id`, with the date of
+    /// their `timestamp` in UTC. What they have beside goes to `_rescued`.
+    pub fn without_rules(fields: Vec<NamedType>) -> Self {
+        Self {
+            fields,
+            explode: None,
+            max_columns: None,
+            key: vec!["transaction_id".to_owned()],
+            time: "timestamp".to_owned(),
+            zone: "UTC".to_owned(),
+            zone_from: None,
+            cleanse: Vec::new(),
+            validate: Vec::new(),
+            enrich: Vec::new(),
+            gold: Vec::new(),
+            dimensions: BTreeMap::new(),
+            promotion: None,
+            rollback: None,
+        }
+    }
+
     pub fn event_schema(&self) -> EventSchema {
         EventSchema {
             fields: self.fields.clone(),

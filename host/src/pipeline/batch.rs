@@ -134,20 +134,8 @@ mod tests {
             field_type: FieldType::String,
         };
         let definition = Definition {
-            fields: vec![text("transaction_id"), text("timestamp")],
-            explode: None,
             max_columns: Some(10),
-            key: vec!["transaction_id".to_owned()],
-            time: "timestamp".to_owned(),
-            zone: "UTC".to_owned(),
-            zone_from: None,
-            cleanse: Vec::new(),
-            validate: Vec::new(),
-            enrich: Vec::new(),
-            gold: Vec::new(),
-            dimensions: BTreeMap::new(),
-            promotion: None,
-            rollback: None,
+            ..Definition::without_rules(vec![text("transaction_id"), text("timestamp")])
         };
         let mut workshop = Workshop::new(Sandbox::new().unwrap());
         let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());

@@ -17,20 +17,8 @@ use crate::plugin::Sandbox;
 
 fn definition(zone: &str) -> Definition {
     Definition {
-        fields: Vec::new(),
-        explode: None,
-        max_columns: None,
-        key: vec!["transaction_id".to_owned()],
-        time: "timestamp".to_owned(),
         zone: zone.to_owned(),
-        zone_from: None,
-        cleanse: Vec::new(),
-        validate: Vec::new(),
-        enrich: Vec::new(),
-        gold: Vec::new(),
-        dimensions: BTreeMap::new(),
-        promotion: None,
-        rollback: None,
+        ..Definition::without_rules(Vec::new())
     }
 }
 

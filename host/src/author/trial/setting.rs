@@ -78,20 +78,10 @@ impl Setting {
         }
         Ok(Self {
             definition: Definition {
-                fields: Vec::new(),
-                explode: None,
-                max_columns: Some(0),
                 key: Vec::new(),
-                time: "timestamp".to_owned(),
-                zone: "UTC".to_owned(),
-                zone_from: None,
-                cleanse: Vec::new(),
-                validate: Vec::new(),
-                enrich: Vec::new(),
-                gold: Vec::new(),
+                max_columns: Some(0),
                 dimensions: uses,
-                promotion: None,
-                rollback: None,
+                ..Definition::without_rules(Vec::new())
             },
             dimensions,
         })

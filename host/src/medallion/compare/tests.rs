@@ -136,26 +136,16 @@ fn rules(number: i64, key: &str, amount: &str, zone: &str) -> Arc<Rules> {
         name: name.to_owned(),
         field_type: field_type.parse().unwrap(),
     };
+    let fields = vec![
+        field("transaction_id", "string"),
+        field("receipt", "string"),
+        field("amount", amount),
+        field("timestamp", "timestamp"),
+    ];
     let definition = Definition {
-        fields: vec![
-            field("transaction_id", "string"),
-            field("receipt", "string"),
-            field("amount", amount),
-            field("timestamp", "timestamp"),
-        ],
-        explode: None,
-        max_columns: None,
         key: vec![key.to_owned()],
-        time: "timestamp".to_owned(),
         zone: zone.to_owned(),
-        zone_from: None,
-        cleanse: Vec::new(),
-        validate: Vec::new(),
-        enrich: Vec::new(),
-        gold: Vec::new(),
-        dimensions: BTreeMap::new(),
-        promotion: None,
-        rollback: None,
+        ..Definition::without_rules(fields)
     };
     let mut workshop = Workshop::new(Sandbox::new().unwrap());
     let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());

@@ -1,6 +1,7 @@
 //! The loop of one tenant: gathers messages into batches, lands them, and starts again from the
 //! tables after every setback.
 
+mod assign;
 mod error;
 mod pending;
 mod rules;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use self::error::WorkerError;
 use self::pending::Pending;
@@ -23,7 +24,7 @@ use super::tenant::{TenantError, TenantLayers};
 use crate::lake::{LakeError, Packed, fault};
 use crate::medallion::cut::Range;
 use crate::names::{Offset, Partition, Tenant};
-use crate::source::{Event, Records, Source, Start};
+use crate::source::{Event, Records, Source};
 
 /// The longest pause between tries while the lake does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -269,83 +270,6 @@ impl<S: Source> Worker<S> {
         self.coordinator
             .begin(records.partition.clone(), records.from);
         self.pending.push(records);
-    }
-
-    /// Brings the layers of these partitions up to date, then says where to read on.
-    async fn assigned(
-        &mut self,
-        epoch: u64,
-        partitions: &[Partition],
-        starts: oneshot::Sender<Vec<(Partition, Start)>>,
-    ) -> Result<(), WorkerError> {
-        self.epoch = epoch;
-        self.begins_again = false;
-        self.silent_since = None;
-        self.drop_all();
-        fault::pass("assigned");
-        let failed_before = self.tries;
-        let positions = loop {
-            match self.coordinator.catch_up(partitions).await {
-                Ok(positions) => break positions,
-                Err(error) => self.pause(error).await?,
-            }
-            if *self.shutdown.borrow() {
-                return Ok(());
-            }
-        };
-        // Whether what failed before it was called for works again is not known yet.
-        self.tries = failed_before;
-        let mut answer = Vec::with_capacity(positions.len());
-        for (partition, position) in positions {
-            let start = match position {
-                Some(position) => Start::At(position),
-                None => self.begin(&partition)?,
-            };
-            tracing::info!(%partition, ?start, "partition assigned");
-            answer.push((partition, start));
-        }
-        self.hold(Some(partitions));
-        // A source that has moved on asks again.
-        let _ = starts.send(answer);
-        Ok(())
-    }
-
-    /// Where a partition begins that bronze has no progress for.
-    fn begin(&self, partition: &Partition) -> Result<Start, WorkerError> {
-        let layers = &self.coordinator.layers;
-        if let Some(start) = layers.start(partition) {
-            return Ok(Start::At(start));
-        }
-        let known = layers.known();
-        let of_topic: Vec<&Partition> = known
-            .iter()
-            .map(|(known, _)| known)
-            .filter(|known| known.topic == partition.topic)
-            .collect();
-        if of_topic
-            .iter()
-            .any(|known| known.source == partition.source)
-        {
-            // A partition that was added to a topic that we read already.
-            return Ok(Start::Earliest);
-        }
-        if let Some(known) = of_topic.first() {
-            return Err(self.other_topic(&partition.topic, &known.source, &partition.source));
-        }
-        Ok(match self.start {
-            StartConfig::Earliest => Start::Earliest,
-            StartConfig::Latest => Start::Latest,
-            StartConfig::Time(micros) => Start::Time(micros),
-        })
-    }
-
-    fn other_topic(&self, topic: &str, before: &str, now: &str) -> WorkerError {
-        WorkerError::OtherTopic {
-            tenant: self.tenant.clone(),
-            topic: topic.to_owned(),
-            before: before.to_owned(),
-            now: now.to_owned(),
-        }
     }
 
     /// Lands everything that was taken in. False: it did not land, and is read again.
