@@ -48,7 +48,7 @@ export const validation = validator({
     price_zero: quarantine("The price is zero."),
     price_absurd: quarantine("The price is beyond what anything costs here."),
     price_below_list: quarantine("The price is too small a share of the product's list price."),
-    discount_out_of_range: quarantine("The discount is not between 0 and 100 percent."),
+    discount_out_of_range: quarantine("The discount is not between 0 and `max_discount_percent`."),
     timestamp_in_future: quarantine("The sale is said to happen after it was heard of."),
     timestamp_too_old: quarantine("The sale was heard of too long after it happened."),
     unknown_currency: quarantine("The currency is none, or none that is taken here."),
@@ -57,6 +57,7 @@ export const validation = validator({
   params: {
     max_quantity: wholeNumber(10_000n),
     max_price: amount(2, "100000.00"),
+    max_discount_percent: amount(2, "100.00"),
     allow_zero_price: flag(false),
     min_share_of_list_price: amount(4),
     future_tolerance_seconds: wholeNumber(600n),
@@ -68,13 +69,15 @@ export const validation = validator({
     for (const name of ["max_quantity", "max_price", "max_age_days"]) {
       if (params[name] !== null && params[name] <= 0n) throw `params: ${name} must be above zero`;
     }
+    const discount = params.max_discount_percent;
+    if (discount < 0n || discount > HUNDRED) throw "params: max_discount_percent must be from 0 to 100";
     if (params.future_tolerance_seconds < 0n) throw "params: future_tolerance_seconds must not be below zero";
   },
   validate(sale, params, refuse) {
     checkQuantity(sale, params, refuse);
     checkPrice(sale, params, refuse);
     const percent = sale.discount_percent;
-    if (percent !== null && (percent < 0n || percent > HUNDRED)) {
+    if (percent !== null && (percent < 0n || percent > params.max_discount_percent)) {
       refuse("discount_out_of_range", `discount_percent is ${money(percent, 2)}`);
     }
     checkTime(sale, params, refuse);

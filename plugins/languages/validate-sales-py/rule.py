@@ -31,7 +31,7 @@ def validate(sale, params, refuse):
     check_quantity(sale, params, refuse)
     check_price(sale, params, refuse)
     percent = sale.discount_percent
-    if percent is not None and not 0 <= percent <= HUNDRED:
+    if percent is not None and not 0 <= percent <= params.max_discount_percent:
         refuse("discount_out_of_range", f"discount_percent is {money(percent, 2)}")
     check_time(sale, params, refuse)
     currency, method = sale.currency, sale.payment_method
@@ -97,6 +97,8 @@ def check(params):
         value = getattr(params, name)
         if value is not None and value <= 0:
             raise Err(f"params: {name} must be above zero")
+    if not 0 <= params.max_discount_percent <= HUNDRED:
+        raise Err("params: max_discount_percent must be from 0 to 100")
     if params.future_tolerance_seconds < 0:
         raise Err("params: future_tolerance_seconds must not be below zero")
 
@@ -124,7 +126,7 @@ Validation = validator(
         "price_zero": quarantine("The price is zero."),
         "price_absurd": quarantine("The price is beyond what anything costs here."),
         "price_below_list": quarantine("The price is too small a share of the product's list price."),
-        "discount_out_of_range": quarantine("The discount is not between 0 and 100 percent."),
+        "discount_out_of_range": quarantine("The discount is not between 0 and `max_discount_percent`."),
         "timestamp_in_future": quarantine("The sale is said to happen after it was heard of."),
         "timestamp_too_old": quarantine("The sale was heard of too long after it happened."),
         "unknown_currency": quarantine("The currency is none, or none that is taken here."),
@@ -133,6 +135,7 @@ Validation = validator(
     params={
         "max_quantity": whole_number(10_000),
         "max_price": amount(2, "100000.00"),
+        "max_discount_percent": amount(2, "100.00"),
         "allow_zero_price": flag(False),
         "min_share_of_list_price": amount(4),
         "future_tolerance_seconds": whole_number(600),
