@@ -124,7 +124,8 @@ impl Compaction {
     pub async fn run(self) -> Result<Packed, LakeError> {
         let began = Instant::now();
         let values = self.files.first().map(|file| &file.partition_values);
-        let mut encoder = self.writer.encoder(values.cloned().unwrap_or_default())?;
+        let values = values.cloned().unwrap_or_default();
+        let mut encoder = self.writer.encoder(values, None)?;
         let schema = self.writer.schema().fields();
         let columns = self.writer.plain_columns().into_iter();
         let columns: Vec<&str> = columns

@@ -24,24 +24,30 @@ use super::{File, FileWriter, LakeError, Packing, PartitionValues, path};
 const ROW_GROUP: usize = 131_072;
 
 /// Rows that are looked at to tell whether a column repeats its values.
-const SAMPLE: usize = 512;
+const SAMPLE: usize = 128;
 
 /// A file of one partition that is being encoded. Each call holds its thread.
 pub(super) struct Encoder {
     target: FileWriter,
     values: PartitionValues,
     schema: SchemaRef,
+    /// There are so few rows that their columns are written as they are.
+    few: bool,
     /// From the first rows on: how they are best encoded shows in them.
     writer: Option<ArrowWriter<Vec<u8>>>,
     statistics: Statistics,
 }
 
 impl FileWriter {
-    /// Begins a file of the partition with these values.
+    /// Begins a file of the partition with these values, of so many rows where that is known.
     ///
     /// # Errors
     /// `DataFile` for columns that Parquet can't hold.
-    pub(super) fn encoder(&self, values: PartitionValues) -> Result<Encoder, LakeError> {
+    pub(super) fn encoder(
+        &self,
+        values: PartitionValues,
+        rows: Option<usize>,
+    ) -> Result<Encoder, LakeError> {
         let plain = self.schema.project(&self.plain_columns());
         let plain = plain.map_err(|error| LakeError::data("encode", &self.table, error))?;
         let plain = Arc::new(plain);
@@ -50,11 +56,12 @@ impl FileWriter {
             values,
             statistics: Statistics::new(&plain),
             schema: plain,
+            few: rows.is_some_and(|rows| rows < SAMPLE),
             writer: None,
         })
     }
 
-    fn properties(&self, rows: &RecordBatch) -> Result<WriterProperties, ArrowError> {
+    fn properties(&self, rows: &RecordBatch, few: bool) -> Result<WriterProperties, ArrowError> {
         let compression = match self.packing {
             Packing::Quick => Compression::SNAPPY,
             Packing::Dense => Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
@@ -66,6 +73,10 @@ impl FileWriter {
             // The names that Parquet's specification gives to the parts of lists.
             .set_coerce_types(true)
             .set_statistics_enabled(EnabledStatistics::Chunk);
+        if few {
+            // A page of dictionary beside one of data takes longer than it saves.
+            properties = properties.set_dictionary_enabled(false);
+        }
         for (field, values) in rows.schema_ref().fields().iter().zip(rows.columns()) {
             let column = || ColumnPath::from(field.name().as_str());
             if matches!(field.data_type(), DataType::Utf8 | DataType::Binary) {
@@ -74,7 +85,7 @@ impl FileWriter {
                 properties =
                     properties.set_column_statistics_enabled(column(), EnabledStatistics::None);
             }
-            if repeats(values)? {
+            if few || repeats(values)? {
                 continue;
             }
             properties = properties.set_column_dictionary_enabled(column(), false);
@@ -127,7 +138,7 @@ impl Encoder {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let properties = self.target.properties(rows);
+                let properties = self.target.properties(rows, self.few);
                 let properties =
                     properties.map_err(|error| LakeError::data("encode", table, error))?;
                 let options = ArrowWriterOptions::new()
@@ -186,5 +197,6 @@ fn repeats(values: &ArrayRef) -> Result<bool, ArrowError> {
     let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())])?;
     let keys = converter.convert_columns(&[sample])?;
     let distinct: HashSet<_> = keys.iter().collect();
-    Ok(distinct.len() * 2 < SAMPLE)
+    // So a column of up to about 200 values has a dictionary.
+    Ok(distinct.len() * 4 < SAMPLE * 3)
 }

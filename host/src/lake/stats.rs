@@ -1,6 +1,6 @@
 //! A data file's statistics, as the log holds them: what lets readers skip the file.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DecimalType as _, Float64Type, Int8Type, Int16Type,
@@ -103,6 +103,28 @@ impl Statistics {
     }
 }
 
+/// The text that stands in every row, as a topic's name does: seen in one comparison of the bytes
+/// with themselves, a row further on, and not in one a row.
+fn the_same(column: &StringArray) -> Option<&str> {
+    if column.is_empty() || column.null_count() > 0 {
+        return None;
+    }
+    let offsets = column.value_offsets();
+    let (first, second) = (*offsets.first()?, *offsets.get(1)?);
+    let length = second - first;
+    let even = offsets.windows(2).all(|pair| match pair {
+        [from, to] => to - from == length,
+        _ => true,
+    });
+    let last = usize::try_from(*offsets.last()?).ok()?;
+    let bytes = column
+        .value_data()
+        .get(usize::try_from(first).ok()?..last)?;
+    let length = usize::try_from(length).ok()?;
+    let repeats = even && bytes.get(length..)? == bytes.get(..bytes.len() - length)?;
+    repeats.then(|| column.value(0))
+}
+
 impl Span {
     /// `None`: there is no value, or the type has no order that all readers share.
     fn of(column: &ArrayRef) -> Option<Self> {
@@ -137,7 +159,10 @@ impl Span {
             }
             DataType::Utf8 => {
                 let column = column.as_string::<i32>();
-                let (low, high) = (compute::min_string(column)?, compute::max_string(column)?);
+                let (low, high) = match the_same(column) {
+                    Some(text) => (text, text),
+                    None => (compute::min_string(column)?, compute::max_string(column)?),
+                };
                 Self::Texts(low.to_owned(), high.to_owned())
             }
             _ => return None,
@@ -250,6 +275,27 @@ mod tests {
         let mut statistics = Statistics::new(batches[0].schema_ref());
         batches.iter().for_each(|rows| statistics.add(rows));
         statistics.text()
+    }
+
+    #[test]
+    fn texts_that_only_look_the_same_are_told_apart() {
+        for texts in [
+            &["north", "north", "north"][..],
+            &["ab", "ba", "ab"],
+            &["aa", "a", "aaa"],
+            &["", "", ""],
+            &["a", "b"],
+            &["one"],
+        ] {
+            let column = StringArray::from(texts.to_vec());
+            let whole = StringArray::from([&["zz"], texts, &["0"]].concat());
+            for column in [column, whole.slice(1, texts.len())] {
+                let rows = RecordBatch::try_from_iter([("_topic", Arc::new(column) as ArrayRef)]);
+                let told: Value = serde_json::from_str(&of(&[rows.unwrap()])).unwrap();
+                assert_eq!(told["minValues"]["_topic"], *texts.iter().min().unwrap());
+                assert_eq!(told["maxValues"]["_topic"], *texts.iter().max().unwrap());
+            }
+        }
     }
 
     fn sample() -> RecordBatch {

@@ -83,8 +83,22 @@ impl FileWriter {
     /// `PartitionValue` for a value that can't be a partition. Files that were put before an
     /// error stay behind unseen.
     pub async fn write(&self, rows: &RecordBatch) -> Result<Vec<File>, LakeError> {
+        self.write_some(rows, None).await
+    }
+
+    /// As [`Self::write`], those rows alone that `chosen` names, in its order; all without it. So
+    /// rows are copied once, to where their partition is, and not first to be among the chosen.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_some(
+        &self,
+        rows: &RecordBatch,
+        chosen: Option<Vec<u32>>,
+    ) -> Result<Vec<File>, LakeError> {
         let (writer, rows) = (self.clone(), rows.clone());
-        let encoded = tokio::task::spawn_blocking(move || writer.encode_all(&rows)).await??;
+        let encode = move || writer.encode_all(&rows, chosen);
+        let encoded = tokio::task::spawn_blocking(encode).await??;
         stream::iter(encoded)
             .map(|(file, bytes)| self.put(file, bytes))
             .buffered(PUTS)
@@ -102,13 +116,24 @@ impl FileWriter {
         Ok(file)
     }
 
-    fn encode_all(&self, rows: &RecordBatch) -> Result<Vec<(File, Bytes)>, LakeError> {
+    fn encode_all(
+        &self,
+        rows: &RecordBatch,
+        chosen: Option<Vec<u32>>,
+    ) -> Result<Vec<(File, Bytes)>, LakeError> {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
         let rows = self.conform(rows)?;
-        let split = self.split(&rows)?;
-        let whole = split.len() == 1;
+        let all = chosen.is_none();
+        let chosen = match chosen {
+            Some(chosen) => chosen,
+            None => (0..u32::try_from(rows.num_rows())
+                .map_err(|error| LakeError::data("split", &self.table, error))?)
+                .collect(),
+        };
+        let split = self.split(&rows, chosen)?;
+        let whole = all && split.len() == 1;
         let plain = self.plain_columns();
         split
             .into_iter()
@@ -121,7 +146,7 @@ impl FileWriter {
                     compute::take_record_batch(&rows, &UInt32Array::from(part))
                 });
                 let taken = taken.map_err(|error| LakeError::data("split", &self.table, error))?;
-                let mut encoder = self.encoder(values)?;
+                let mut encoder = self.encoder(values, Some(taken.num_rows()))?;
                 encoder.push(&taken)?;
                 encoder.finish()
             })
@@ -160,17 +185,15 @@ impl FileWriter {
             .map_err(|error| LakeError::data("shape the rows of", &self.table, error))
     }
 
-    /// The rows of each partition, partitions by their first row.
-    fn split(&self, rows: &RecordBatch) -> Result<Vec<Vec<u32>>, LakeError> {
-        let count = u32::try_from(rows.num_rows())
-            .map_err(|error| LakeError::data("split", &self.table, error))?;
+    /// The chosen rows of each partition, partitions by their first row.
+    fn split(&self, rows: &RecordBatch, chosen: Vec<u32>) -> Result<Vec<Vec<u32>>, LakeError> {
         let keys: Vec<ArrayRef> = self
             .partition_by
             .iter()
             .filter_map(|column| rows.column_by_name(column).cloned())
             .collect();
         if keys.is_empty() {
-            return Ok(vec![(0..count).collect()]);
+            return Ok(vec![chosen]);
         }
         let failed = |error| LakeError::data("split", &self.table, error);
         let kinds = keys
@@ -182,7 +205,8 @@ impl FileWriter {
         let mut parts: Vec<Vec<u32>> = Vec::new();
         let mut known = HashMap::with_hasher(foldhash::fast::RandomState::default());
         let mut last = None;
-        for (row, key) in (0..count).zip(keys.iter()) {
+        for row in chosen {
+            let key = keys.row(row as usize);
             // Rows mostly come in runs of one partition.
             let part = match last {
                 Some((same, part)) if same == key => part,

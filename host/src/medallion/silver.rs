@@ -7,11 +7,13 @@ use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, UInt32Array,
 };
 use arrow::compute::{filter_record_batch, take};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use super::cut::{Cut, repeated};
 use super::dedup::{Fate, Found, Index, Room};
+use super::gold::columns_read;
 use super::judge::{Candidates, Refusal, Verdict, to_schema};
 use super::key::{KeyHash, key_hashes};
 use super::layer::{self, LayerError, Put, column, commit_of, evolved, moves, put, retention};
@@ -33,7 +35,7 @@ pub struct Silver {
 
 /// What a batch became in silver.
 pub struct Landed {
-    /// The rows that are in silver now.
+    /// The rows that are in silver now, with the columns that gold is made from.
     pub rows: RecordBatch,
     /// The rows that were there before.
     pub duplicates: Vec<Refusal>,
@@ -88,6 +90,7 @@ impl Silver {
     ) -> Result<Landed, LayerError> {
         self.index.for_key(&rules.definition.key);
         let all = rows(cut, rules, candidates)?;
+        let for_gold = columns_for_gold(&all, rules)?;
         let dates: HashSet<i32> = candidates.date.iter().copied().collect();
         for _ in 0..MOST_TRIES {
             self.read_keys(&dates).await?;
@@ -95,7 +98,7 @@ impl Silver {
             let found = self.look_up(date, key).await?;
             let fates = self.index.judge(&found, date, key, &candidates.content);
             let first: Vec<bool> = fates.iter().map(|fate| *fate == Fate::First).collect();
-            let landed = filter_record_batch(&all, &BooleanArray::from(first.clone()))?;
+            let landed = filter_record_batch(&for_gold, &BooleanArray::from(first.clone()))?;
             let schema = evolved(&self.table, &rules.silver)?;
             let mut writer = self.table.writer();
             if let Some(schema) = &schema {
@@ -103,7 +106,7 @@ impl Silver {
             }
             let files = match landed.num_rows() {
                 0 => Vec::new(),
-                _ => writer.write(&landed).await?,
+                _ => writer.write_some(&all, chosen(&first)).await?,
             };
             let commit = Commit {
                 transactions: moves(&self.table, &self.tenant, &cut.ranges, ""),
@@ -375,6 +378,20 @@ fn duplicates(candidates: &Candidates, fates: &[Fate]) -> Vec<Refusal> {
         })
     })
     .collect()
+}
+
+/// The places of the rows that are first, unless all are.
+fn chosen(first: &[bool]) -> Option<Vec<u32>> {
+    let places = || (0_u32..).zip(first).filter(|(_, first)| **first);
+    (!first.iter().all(|first| *first)).then(|| places().map(|(row, _)| row).collect())
+}
+
+/// Of silver's rows the columns that some gold table is made from.
+fn columns_for_gold(rows: &RecordBatch, rules: &Rules) -> Result<RecordBatch, ArrowError> {
+    let wanted: BTreeSet<&str> = rules.gold.iter().flat_map(columns_read).collect();
+    let schema = rows.schema();
+    let places = wanted.iter().filter_map(|name| schema.index_of(name).ok());
+    rows.project(&places.collect::<Vec<usize>>())
 }
 
 /// Candidates as silver's rows.
