@@ -15,6 +15,14 @@ pub struct Place {
     environment: Vec<(String, String)>,
 }
 
+/// The memory that a process that runs has had at most, in bytes.
+pub fn most_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 /// A host that runs until it is told to stop. It is killed with this.
 pub struct Host {
     child: Child,
@@ -57,11 +65,7 @@ impl Host {
 
     /// The memory that it has had at most, in MiB.
     pub fn most_memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(status).unwrap();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = most.unwrap().trim().trim_end_matches("kB").trim();
-        kib.parse::<u64>().unwrap() / 1024
+        most_memory(self.child.id()).unwrap() >> 20
     }
 
     /// Waits until it ends by itself.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::trial::{Rows, Trial, TrialError};
-use crate::plugin::{Component, Cost, Limits, PluginError, Sandbox};
+use crate::plugin::{CompileLimits, Compiler, Component, Cost, Limits, PluginError, Sandbox};
 
 /// Rows of a call, as the host cuts them for a component.
 const ROWS: usize = 8_192;
@@ -13,7 +13,7 @@ const CALLS: usize = 41;
 
 /// What a component that is measured may use: more than any tenant allows without saying so, since
 /// what it needs is to be found out.
-pub fn limits() -> Limits {
+pub fn roomy() -> Limits {
     Limits {
         memory: 1 << 30,
         fuel_per_row: 10_000_000,
@@ -34,10 +34,14 @@ pub struct Measured {
 ///
 /// # Errors
 /// What the bytes are instead of a component.
-pub fn compile(wasm: &[u8]) -> Result<(Component, Duration), PluginError> {
-    let sandbox = Sandbox::without_cache()?;
+pub fn compile(
+    compiler: Compiler,
+    wasm: &[u8],
+    limits: &CompileLimits,
+) -> Result<(Component, Duration), PluginError> {
+    let sandbox = Sandbox::that_keeps_nothing(compiler)?;
     let begun = Instant::now();
-    let component = sandbox.compile_any(wasm)?;
+    let component = sandbox.compile_any(wasm, limits)?;
     Ok((component, begun.elapsed()))
 }
 

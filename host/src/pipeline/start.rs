@@ -50,7 +50,7 @@ pub async fn start(
 ) -> Result<TenantLayers, StartError> {
     lake.check_conditional_puts().await?;
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
-    changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_host_limits(config.limits.host());
     while !take_toml_up(&mut changes, config).await? {}
     if let Some(number) = changes.registry.active() {
         tracing::info!(ruleset = number.0, "rule set is active");
@@ -137,7 +137,7 @@ pub async fn load_dimension(
     sandbox: Arc<Sandbox>,
 ) -> Result<(RuleSetNumber, usize), StartError> {
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
-    changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_host_limits(config.limits.host());
     let who = Who {
         by: user(),
         why: format!("dimension {name} loaded from {}", file.display()),

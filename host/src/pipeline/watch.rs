@@ -91,7 +91,9 @@ impl Watch {
         self.seen.insert(config.path.clone(), toml.flatten());
         self.config = config;
         let mut changes = Changes::open(lake, &self.config.tenant, sandbox).await?;
-        changes.registry.set_deadline(self.config.limits.deadline());
+        changes
+            .registry
+            .set_host_limits(self.config.limits.host());
         let who = Who {
             by: user(),
             why: format!("{} was edited under watch", self.config.path.display()),

@@ -12,6 +12,10 @@ mod limits;
 
 mod log;
 
+mod contract;
+
+mod compile;
+
 mod engine;
 
 mod description;
@@ -36,12 +40,14 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
+pub use compile::{CompileLimits, Compiler, compile_input};
+pub use contract::CONTRACT;
 pub use description::{
     Action, Description, Field, GroupDescription, Kind, LookUp, RowDescription, Rule,
 };
-pub use engine::{CONTRACT, Component, Configured, Sandbox};
+pub use engine::{Component, Configured, Sandbox};
 pub use judge::{Guilty, Judged, Verdict};
-pub use limits::Limits;
+pub use limits::{HostLimits, Limits};
 pub use measure::{Cost, Load};
 pub use usage::Usage;
 
@@ -145,6 +151,26 @@ pub enum PluginError {
     #[error("this component can't be compiled: {problem}")]
     Broken { problem: String },
     #[error(
+        "compiling this component takes more than {seconds} s of the processor's time: make it smaller, its largest function above all, or, if it is to be trusted, raise compile_seconds under [limits] of the tenant's TOML"
+    )]
+    CompileTime { seconds: u64 },
+    #[error(
+        "compiling this component takes more than {bytes} bytes of memory: make it smaller, its largest function above all, or, if it is to be trusted, raise compile_memory under [limits] of the tenant's TOML"
+    )]
+    CompileMemory { bytes: u64 },
+    #[error(
+        "compiling this component took longer than {after:?} by the clock: the machine may be overloaded; try again, or raise compile_seconds under [limits] of the tenant's TOML"
+    )]
+    CompileClock { after: Duration },
+    #[error(
+        "this component makes {bytes} bytes of native code, and the host takes {allowed} at most: make it smaller"
+    )]
+    CompiledSize { bytes: u64, allowed: u64 },
+    #[error(
+        "the compiler's process failed: {problem}; try again, and if it stays so, look whether this machine lets `assay` start processes"
+    )]
+    Compiler { problem: String },
+    #[error(
         "this component is a {} and does the step {found}, but it is used for the step {wanted}, which wants a {}",
         found.world(), wanted.world()
     )]
@@ -236,9 +262,12 @@ pub enum CallError {
     },
 }
 
+/// Bytes of a list of names, which a component chooses and of which it may have many.
+const LONGEST_LIST: usize = 1_024;
+
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".into();
     }
-    names.join(", ")
+    log::one_line(&names.join(", "), LONGEST_LIST)
 }

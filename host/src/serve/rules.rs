@@ -16,10 +16,11 @@ use super::upload::sent;
 use super::{App, Shared, to_its_end};
 use crate::control::audit::{Act, Scope, audited};
 use crate::control::token::Right;
-use crate::lake::Lake;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
 use crate::pipeline::change::Changes;
+use crate::pipeline::config::Config;
+use crate::pipeline::host::Known;
 use crate::ruleset::Who;
 
 /// Why rules go back, and to which.
@@ -57,9 +58,10 @@ pub struct Changed {
 }
 
 impl App {
-    /// The rule sets of a tenant that has some.
-    async fn rules(&self, lake: &Lake, tenant: &Tenant) -> Result<Changes, ApiError> {
-        let table = lake.open_table(&format!("{tenant}/rulesets")).await?;
+    /// The rule sets of a tenant that has some. What is the host's own of the limits is what the host's
+    /// TOML says, whatever one that was sent does.
+    async fn rules(&self, known: &Known, tenant: &Tenant) -> Result<Changes, ApiError> {
+        let table = known.lake.open_table(&format!("{tenant}/rulesets")).await?;
         if table.is_none() {
             let begin = "its first rule set is made as its pipeline starts";
             return Err(ApiError::conflict(
@@ -67,7 +69,12 @@ impl App {
                 begin,
             ));
         }
-        Ok(Changes::open(lake, tenant, self.sandbox.clone()).await?)
+        let mut changes = Changes::open(&known.lake, tenant, self.sandbox.clone()).await?;
+        // One that can't be read any more is said by the host, which goes on by what it was.
+        if let Ok(config) = Config::read(&known.pipeline) {
+            changes.registry.set_host_limits(config.limits.host());
+        }
+        Ok(changes)
     }
 }
 
@@ -159,10 +166,7 @@ pub async fn stage(
         let act = Act::new("rules stage", format!("pipeline of {tenant}"), &why);
         let change = async {
             let unpacked = upload.unpack(&tenant)?;
-            let mut changes = app.rules(&known.lake, &tenant).await?;
-            changes
-                .registry
-                .set_deadline(unpacked.config.limits.deadline());
+            let mut changes = app.rules(&known, &tenant).await?;
             let who = Who {
                 by: actor.by.clone(),
                 why,
@@ -195,7 +199,7 @@ pub async fn promote(
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
     to_its_end(async move {
-        let mut changes = app.rules(&known.lake, &tenant).await?;
+        let mut changes = app.rules(&known, &tenant).await?;
         let act = Act::new("rules promote", format!("rule set {number}"), &why);
         let who = Who {
             by: actor.by.clone(),
@@ -224,7 +228,7 @@ pub async fn rollback(
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
     to_its_end(async move {
-        let mut changes = app.rules(&known.lake, &tenant).await?;
+        let mut changes = app.rules(&known, &tenant).await?;
         let target = wanted.to.map(|to| format!("to rule set {to}"));
         let act = Act::new(
             "rules rollback",
@@ -246,5 +250,5 @@ pub async fn rollback(
 async fn readable(app: &Arc<App>, bearer: &Bearer, tenant: &Tenant) -> Result<Changes, ApiError> {
     bearer.shown()?;
     let Admitted { known, .. } = app.admit(bearer, tenant, Right::Read).await?;
-    app.rules(&known.lake, tenant).await
+    app.rules(&known, tenant).await
 }

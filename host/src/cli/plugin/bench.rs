@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::super::common::sandbox;
-use crate::author::bench::{Candidate, compile, limits, measure};
+use super::super::common::{compiler, sandbox};
+use crate::author::bench::{Candidate, compile, measure, roomy};
 use crate::author::cases;
 use crate::author::inspect::Inspected;
 use crate::author::trial::{Setting, Trial};
+use crate::plugin::CompileLimits;
 
 /// Measure what a component costs: time and fuel a row, the boundary apart, memory, compiling and
 /// starting
@@ -38,10 +39,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let mut candidates = Vec::new();
     for file in std::iter::once(&args.file).chain(&args.against) {
-        let inspected = Inspected::open(&sandbox()?, file)?;
+        let limits = CompileLimits::default();
+        let inspected = Inspected::open(&sandbox()?, file, &limits)?;
         let wasm = std::fs::read(file)?;
-        let (_, took) = compile(&wasm)?;
-        let configured = inspected.configure_within(&params, &limits())?;
+        let (_, took) = compile(compiler()?, &wasm, &limits)?;
+        let configured = inspected.configure_within(&params, &roomy())?;
         let setting = Setting::of_component(&configured.description, &folders)?;
         let trial = Trial::new(&inspected.name(), configured, setting)?;
         let rows = trial.read(&rows).context("read the rows")?;

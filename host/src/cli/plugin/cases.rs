@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use super::super::common::sandbox;
 use crate::author::cases::{self, Outcome};
 use crate::author::{build, inspect::Inspected};
-use crate::plugin::Sandbox;
+use crate::plugin::{CompileLimits, Sandbox};
 
 /// Build plugins and run their cases through the components, as the host would
 ///
@@ -56,7 +56,7 @@ fn of_plugin(
     component: &Path,
     bless: bool,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let component = Inspected::open(sandbox, component)?.component;
+    let component = Inspected::open(sandbox, component, &CompileLimits::default())?.component;
     let mut outcomes = Vec::new();
     for case in cases::find(plugin)? {
         outcomes.push(cases::run(&component, &case, bless)?);

@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::super::common::sandbox;
 use crate::author::inspect::{Inspected, described};
-use crate::plugin::{Description, Sandbox};
+use crate::plugin::{CompileLimits, Description, Sandbox};
 use crate::told::told;
 
 /// Check components: the step, what they import, their description, and whether they take their
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<String> {
-    let inspected = Inspected::open(sandbox, file)?;
+    let inspected = Inspected::open(sandbox, file, &CompileLimits::default())?;
     let step = inspected.component.step();
     let said = match inspected.configure(params)?.description {
         Description::Rows(rows) => format!(
@@ -74,7 +74,7 @@ fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
-    let inspected = Inspected::open(&sandbox()?, &args.file)?;
+    let inspected = Inspected::open(&sandbox()?, &args.file, &CompileLimits::default())?;
     let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
     print!(
         "{}{}",

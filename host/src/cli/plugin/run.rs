@@ -14,6 +14,7 @@ use crate::author::trial::{Line, Rows, Setting, Trial, TrialError};
 use crate::medallion::cut::message_schema;
 use crate::pipeline::config::Config;
 use crate::pipeline::plan::Plan;
+use crate::plugin::CompileLimits;
 
 /// Run a component over rows of a file, or of a tenant's bronze table: shows what it writes and
 /// which rules are broken, a JSON object a line. Nothing is written
@@ -49,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let inspected = Inspected::open(&sandbox()?, &args.file)?;
+    let inspected = Inspected::open(&sandbox()?, &args.file, &CompileLimits::default())?;
     let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let setting = match &config {

@@ -19,6 +19,7 @@ pub async fn stage(
     let config = pipeline.of(tenant)?;
     let lake = lake.of(&config)?;
     let mut changes = Changes::open(&lake, tenant, sandbox()?).await?;
+    changes.registry.set_host_limits(config.limits.host());
     let who = Who {
         by: user(),
         why: why.unwrap_or_else(|| format!("staged from {}", config.path.display())),

@@ -7,7 +7,6 @@ mod bind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -19,8 +18,8 @@ use super::dimension::Dimension;
 use super::gate::Gate;
 use crate::names::{Digest, RuleSetNumber};
 use crate::plugin::{
-    Component, Configured, Description, GroupDescription, Limits, PluginError, RowDescription,
-    Sandbox, Step,
+    Component, Configured, Description, GroupDescription, HostLimits, Limits, PluginError,
+    RowDescription, Sandbox, Step,
 };
 
 /// Why a definition can't be made ready.
@@ -58,7 +57,7 @@ pub enum RulesError {
 /// Compiled components and loaded dimensions, by digest: what rule sets share.
 pub struct Workshop {
     sandbox: Arc<Sandbox>,
-    deadline: Duration,
+    limits: HostLimits,
     components: BTreeMap<(Digest, &'static str), Component>,
     dimensions: BTreeMap<(Digest, String), Arc<Dimension>>,
 }
@@ -111,7 +110,7 @@ impl Workshop {
     pub fn new(sandbox: Arc<Sandbox>) -> Self {
         Self {
             sandbox,
-            deadline: Limits::default().deadline,
+            limits: HostLimits::default(),
             components: BTreeMap::new(),
             dimensions: BTreeMap::new(),
         }
@@ -121,9 +120,13 @@ impl Workshop {
         self.sandbox.clone()
     }
 
-    /// Sets the wall-clock time that a call may take, in what is made ready from now on.
-    pub fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = deadline;
+    /// Sets what the host allows components that are made ready from now on.
+    pub fn set_host_limits(&mut self, limits: HostLimits) {
+        self.limits = limits;
+    }
+
+    pub fn host_limits(&self) -> HostLimits {
+        self.limits
     }
 
     /// The blobs of a definition that making it ready needs the bytes of.
@@ -260,13 +263,14 @@ impl Workshop {
                 let bytes = blobs.get(&rule.component).ok_or(RulesError::MissingBlob {
                     digest: rule.component,
                 })?;
-                let component = self.sandbox.compile(bytes, step).map_err(wrong)?;
+                let compiled = self.sandbox.compile(bytes, step, &self.limits.compile);
+                let component = compiled.map_err(wrong)?;
                 self.components.insert(key, component.clone());
                 component
             }
         };
         let limits = Limits {
-            deadline: self.deadline,
+            deadline: self.limits.deadline,
             ..rule.limits.clone()
         };
         component

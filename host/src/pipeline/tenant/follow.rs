@@ -47,9 +47,10 @@ impl TenantLayers {
             by: format!("host of {}", user()),
             why: format!("rule set {number} was rolled back: {reason}"),
         };
-        let sandbox = self.registry.sandbox();
+        let (sandbox, limits) = (self.registry.sandbox(), self.registry.host_limits());
         let rolled_back = async {
             let mut changes = Changes::open(&self.lake, &self.tenant, sandbox).await?;
+            changes.registry.set_host_limits(limits);
             if changes.registry.active() != Some(number) {
                 return Ok(());
             }

@@ -1,19 +1,25 @@
 //! What is no component of ours is told so before it meets a row.
 
 use super::guests::{DECIMAL, Guest, INTEGER, REFUSE, TEXT, component};
-use super::{configured, sandbox};
-use crate::plugin::{Cause, Description, Kind, Limits, PluginError, Step};
+use super::{compile, configured, sandbox};
+use crate::plugin::{
+    CompileLimits, Component, Cause, Description, Kind, Limits, PluginError, Step,
+};
 
 fn refused(wasm: &[u8], step: Step) -> PluginError {
-    sandbox().compile(wasm, step).err().expect("it was taken")
+    compile(wasm, step).err().expect("it was taken")
 }
 
 fn not_configured(guest: &Guest) -> PluginError {
-    let component = sandbox().compile(&guest.build(), guest.step).unwrap();
+    let component = compile(&guest.build(), guest.step).unwrap();
     component
         .configure("{}", &Limits::default())
         .err()
         .expect("it was taken")
+}
+
+fn compile_any(wasm: &[u8]) -> Result<Component, PluginError> {
+    sandbox().compile_any(wasm, &CompileLimits::default())
 }
 
 fn validator() -> Guest {
@@ -112,10 +118,10 @@ fn a_component_that_makes_handles_in_the_hosts_tables_is_refused() {
 fn a_component_of_whichever_step_is_known_by_what_it_exports() {
     for step in Step::ALL {
         let guest = Guest::new(step, "unreachable").build();
-        assert_eq!(sandbox().compile_any(&guest).unwrap().step(), step);
+        assert_eq!(compile_any(&guest).unwrap().step(), step);
     }
     let text = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
-    let error = sandbox().compile_any(&wat::parse_str(text).unwrap());
+    let error = compile_any(&wat::parse_str(text).unwrap());
     let said = error.err().expect("it was taken").to_string();
     assert!(
         said.contains("wasi:cli/run@0.2.0") && said.contains("aggregation@0.1.0"),
