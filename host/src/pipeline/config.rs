@@ -20,6 +20,7 @@ pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
 use crate::names::{Tenant, check_name};
+use crate::plugin::Limits;
 use crate::schema::FieldType;
 
 /// Why a pipeline's TOML can't be used.
@@ -405,7 +406,30 @@ impl Config {
         steps.chain(gold).map(|path| path.get_ref().as_path())
     }
 
-    /// The same, to be read from elsewhere.
+    /// What a call of a component may use here: its own limits, where the TOML names this very file,
+    /// over the tenant's.
+    pub fn limits_of(&self, component: &Path) -> Limits {
+        let usual = self.limits.over(&Limits::default());
+        let steps = [&self.cleanse, &self.validate, &self.enrich];
+        let steps = steps.into_iter().flatten();
+        let steps = steps.map(|used| (&used.component, &used.limits));
+        let gold = self
+            .gold
+            .iter()
+            .map(|gold| (&gold.component, &gold.limits));
+        let file = component.canonicalize().ok();
+        let is_this =
+            |named: &Path| file.is_some() && self.resolve(named).canonicalize().ok() == file;
+        let own = steps
+            .chain(gold)
+            .find(|(named, _)| is_this(named.get_ref()));
+        Limits {
+            deadline: self.limits.host().deadline,
+            ..own.map_or(usual.clone(), |(_, limits)| limits.over(&usual))
+        }
+    }
+
+    /// The same as [`Self::components`], to be read from elsewhere.
     pub(super) fn components_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let steps = [&mut self.cleanse, &mut self.validate, &mut self.enrich];
         let steps = steps.into_iter().flatten().map(|used| &mut used.component);

@@ -12,6 +12,8 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use crate::author::build;
+use crate::pipeline::config::Config;
+use crate::plugin::{CompileLimits, Limits};
 
 /// Where plugins are looked for when none is named.
 const PLUGINS: &str = "plugins";
@@ -87,6 +89,22 @@ fn folders_or_default(folders: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
         bail!("no plugin in ./{PLUGINS}; name a plugin's folder");
     }
     Ok(found)
+}
+
+/// What a component may use where it is tried: what a tenant's TOML says, if one is named, else what
+/// it may where the TOML says nothing.
+struct Allowed {
+    limits: Limits,
+    compile: CompileLimits,
+}
+
+impl Allowed {
+    fn by(pipeline: Option<&Config>, component: &Path) -> Self {
+        Self {
+            limits: pipeline.map_or_else(Limits::default, |config| config.limits_of(component)),
+            compile: pipeline.map_or_else(CompileLimits::default, |c| c.limits.host().compile),
+        }
+    }
 }
 
 /// Params as the text of a JSON object: as they are given, or in a file.

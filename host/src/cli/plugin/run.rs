@@ -9,12 +9,12 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
 use super::super::common::{LakeArgs, block_on, sandbox};
+use super::Allowed;
 use crate::author::inspect::Inspected;
 use crate::author::trial::{Line, Rows, Setting, Trial, TrialError};
 use crate::medallion::cut::message_schema;
 use crate::pipeline::config::Config;
 use crate::pipeline::plan::Plan;
-use crate::plugin::CompileLimits;
 
 /// Run a component over rows of a file, or of a tenant's bronze table: shows what it writes and
 /// which rules are broken, a JSON object a line. Nothing is written
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// Its params: a JSON object, or a file with one
     #[arg(long, value_name = "JSON or FILE")]
     params: Option<String>,
-    /// A tenant's TOML: its fields, its time zone, and the files of its dimensions
+    /// A tenant's TOML: its fields, its time zone, the files of its dimensions, and its limits
     #[arg(long, value_name = "FILE")]
     pipeline: Option<PathBuf>,
     /// Show only rows that break a rule, or that the component fails on
@@ -50,9 +50,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let inspected = Inspected::open(&sandbox()?, &args.file, &CompileLimits::default())?;
-    let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
+    let allowed = Allowed::by(config.as_ref(), &args.file);
+    let inspected = Inspected::open(&sandbox()?, &args.file, &allowed.compile)?;
+    let params = super::params(args.params.as_deref())?;
+    let configured = inspected.configure_within(&params, &allowed.limits)?;
     let setting = match &config {
         Some(config) => of_tenant(config)?,
         None => {
