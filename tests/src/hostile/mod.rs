@@ -248,6 +248,21 @@ fn hostile_components_harm_their_own_guilty_rows_or_their_own_start_alone() {
 }
 
 #[test]
+fn what_a_component_keeps_of_a_batch_is_gone_in_the_next() {
+    let place = Place::new();
+    events(&place, |_| 13);
+    let hostile = read(&corpus().join("hostile/kept-state.wat"));
+    let batches = "[batch]\nrows = 10\n";
+    tenant(&place, "kept", "validate", &hostile.wasm, batches);
+    let (good, log, _) = run(&place);
+    assert!(good, "{log}");
+    let silver = (0..ROWS).map(|row| (row, "silver".to_owned()));
+    assert_eq!(ends(&place, "kept"), silver.collect());
+    let commits = std::fs::read_dir(place.lake().join("kept/silver/_delta_log")).unwrap();
+    assert!(commits.count() > 2, "all rows came in one batch");
+}
+
+#[test]
 fn limits_of_the_toml_decide_what_a_component_may_use() {
     let place = Place::new();
     events(&place, quantity);
