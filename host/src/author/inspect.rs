@@ -97,7 +97,7 @@ impl Inspected {
         format!(
             "world     {} of {} (step {step})\nimports   {imports}\nsize      {} KiB ({} bytes)\ndigest    {}\n",
             step.world(),
-            crate::plugin::CONTRACT,
+            self.component.contract(),
             self.size.div_ceil(1024),
             self.size,
             self.digest

@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
 use super::compile::{CompileLimits, Compiler, Workbench};
-use super::contract::{check_bytes, check_imports, host_interface, step_of};
+use super::contract::{check_bytes, check_imports, interface, step_of};
 use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
@@ -49,6 +49,7 @@ pub(super) struct Compiled {
     pub pre: InstancePre<Held>,
     pub exports: Exports,
     pub step: Step,
+    pub contract: String,
     pub imports: Vec<String>,
     /// The engine's clock runs as long as somebody can still call.
     _sandbox: Arc<Sandbox>,
@@ -104,7 +105,7 @@ impl Sandbox {
             })
             .map_err(wrong)?;
         let mut linker = Linker::new(&engine);
-        let mut host = linker.instance(&host_interface()).map_err(wrong)?;
+        let mut host = linker.instance(&interface("host")).map_err(wrong)?;
         host.func_wrap("log", log::log).map_err(wrong)?;
         tick(&engine)?;
         let workbench = Workbench::new(compiler, &engine, keep);
@@ -150,7 +151,8 @@ impl Sandbox {
         check_bytes(wasm)?;
         let compiled = self.workbench.component(&self.engine, wasm, limits)?;
         let shape = compiled.component_type();
-        let step = step_of(shape.exports(&self.engine).map(|(name, _)| name), wanted)?;
+        let exports = shape.exports(&self.engine).map(|(name, _)| name);
+        let (step, contract) = step_of(exports, wanted)?;
         let imports: Vec<String> = shape
             .imports(&self.engine)
             .map(|(name, _)| name.to_owned())
@@ -165,6 +167,7 @@ impl Sandbox {
             pre,
             exports,
             step,
+            contract,
             imports,
             _sandbox: self.clone(),
         })))
@@ -203,6 +206,11 @@ impl Component {
 
     pub fn step(&self) -> Step {
         self.0.step
+    }
+
+    /// The contract that it was written against, as in `assay:rules@0.1.0`.
+    pub fn contract(&self) -> &str {
+        &self.0.contract
     }
 
     /// What it asks for from outside, by its full names.

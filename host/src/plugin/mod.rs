@@ -41,7 +41,6 @@ use std::fmt;
 use std::time::Duration;
 
 pub use compile::{CompileLimits, Compiler, compile_input};
-pub use contract::CONTRACT;
 pub use description::{
     Action, Description, Field, GroupDescription, Kind, LookUp, RowDescription, Rule,
 };
@@ -183,7 +182,9 @@ pub enum PluginError {
         exports: Vec<String>,
         wanted: String,
     },
-    #[error("this component is written for {found}, but this host speaks {ours}: build it again")]
+    #[error(
+        "this component is written for {found}, and this host speaks {ours} and those before it that it is compatible with: build it with this version's SDK, or run the host that it was built for"
+    )]
     OtherVersion { found: String, ours: String },
     #[error(
         "this component imports {}; rules get nothing but {offered} (no files, clocks or network): build it for wasm32-unknown-unknown, or drop what needs it",

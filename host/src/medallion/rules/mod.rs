@@ -190,13 +190,13 @@ impl Workshop {
                 rules.push(rule);
             }
         }
-        let silver = binder.silver();
         let mut gold = Vec::new();
         for gold_use in &definition.gold {
             let rule = self.gold_rule(gold_use, blobs)?;
             binder.bind_gold(&rule)?;
             gold.push(rule);
         }
+        let silver = binder.silver();
         check_gate("promotion", definition.promotion.as_ref(), &gold)?;
         check_gate("rollback", definition.rollback.as_ref(), &gold)?;
         let notes = binder.notes;
