@@ -11,7 +11,7 @@ use super::call::{Fault, GroupAnswer, Session};
 use super::engine::Configured;
 use super::judge::{call_error, join};
 use super::lend::{Lent, Unlent};
-use super::take::take;
+use super::take::{Room, Taken, take};
 use super::{CallError, Cause, Field, GroupDescription, Kind};
 
 /// How much wider the limits are for a group that can't be made smaller. Groups grow by no fault of
@@ -152,7 +152,7 @@ impl Configured {
         let joined = parts
             .iter()
             .zip(fields)
-            .map(|(parts, field)| join(parts, field.kind));
+            .map(|(parts, field)| join(parts, &field.kind.summed()));
         let joined = joined.collect::<Result<_, _>>();
         let joined = joined.map_err(|problem| CallError::Host {
             function: F::NAME,
@@ -177,8 +177,8 @@ impl Configured {
                 "it answered with {found} rows for {count} groups"
             )));
         }
-        let columns = take(batch.columns, fields, count).map_err(|text| Fault::answer(&text))?;
-        Ok((columns, burnt))
+        let taken = take(batch.columns, fields, count, Room::Sum).and_then(Taken::whole);
+        Ok((taken.map_err(|text| Fault::answer(&text))?, burnt))
     }
 }
 

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_empty_array, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{ArrayRef, BooleanArray, new_empty_array, new_null_array};
+use arrow::compute::{concat, nullif};
+use arrow::datatypes::DataType;
 
 use super::bindings::assay::rules::types as wit;
 use super::call::{Fault, LONGEST_TEXT, Session};
 use super::engine::{Configured, Setup};
 use super::lend::{Lent, Unlent};
 use super::log::one_line;
-use super::take::take;
+use super::take::{Room, Taken, take};
 use super::{CallError, Cause, Kind, RowDescription};
 
 /// What a component made of a batch.
@@ -163,7 +164,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// One call over some rows. What it answers is kept only if all of it holds.
+    /// One call over some rows. What it answers is kept only if all of it holds, but for values that no
+    /// table can hold: these convict their rows alone.
     fn attempt(&mut self, from: usize, count: usize) -> Result<(), Failed> {
         let free = |fault| Failed { fault, burnt: 0 };
         let lent = self.lend(from, count).map_err(free)?;
@@ -202,7 +204,10 @@ impl Search<'_> {
     }
 
     fn keep(&mut self, judged: wit::Judged, from: usize, count: usize) -> Result<(), String> {
-        let columns = take(judged.columns, &self.description.writes, count)?;
+        let Taken {
+            mut columns,
+            outside,
+        } = take(judged.columns, &self.description.writes, count, Room::Row)?;
         let rules = self.description.rules.len();
         let mut verdicts = Vec::with_capacity(judged.verdicts.len());
         for said in judged.verdicts {
@@ -226,6 +231,22 @@ impl Search<'_> {
         }
         verdicts.sort_by_key(|verdict| (verdict.row, verdict.rule));
         verdicts.dedup_by_key(|verdict| (verdict.row, verdict.rule));
+        if !outside.is_empty() {
+            let guilty = |row: usize| outside.contains_key(&row);
+            let mask: BooleanArray = (0..count).map(|row| Some(guilty(row))).collect();
+            for column in &mut columns {
+                *column = nullif(column, &mask).map_err(|error| error.to_string())?;
+            }
+            verdicts.retain(|verdict| {
+                let row = usize::try_from(verdict.row).unwrap_or(usize::MAX);
+                !guilty(row.saturating_sub(from))
+            });
+            self.guilty.extend(outside.into_iter().map(|(row, text)| Guilty {
+                row: position(from + row),
+                cause: Cause::Answer,
+                text: one_line(&text, LONGEST_TEXT),
+            }));
+        }
         self.verdicts.append(&mut verdicts);
         for (parts, column) in self.parts.iter_mut().zip(columns) {
             parts.push(column);
@@ -247,7 +268,8 @@ impl Search<'_> {
     fn finish(self) -> Result<Judged, CallError> {
         let mut columns = Vec::with_capacity(self.parts.len());
         for (parts, field) in self.parts.iter().zip(&self.description.writes) {
-            columns.push(join(parts, field.kind).map_err(|problem| CallError::Host {
+            let joined = join(parts, &field.kind.arrow());
+            columns.push(joined.map_err(|problem| CallError::Host {
                 function: self.function,
                 problem,
             })?);
@@ -276,9 +298,9 @@ pub(super) fn call_error(
 }
 
 /// One column out of its parts.
-pub(super) fn join(parts: &[ArrayRef], kind: Kind) -> Result<ArrayRef, String> {
+pub(super) fn join(parts: &[ArrayRef], of: &DataType) -> Result<ArrayRef, String> {
     match parts {
-        [] => Ok(new_empty_array(&kind.arrow())),
+        [] => Ok(new_empty_array(of)),
         [whole] => Ok(whole.clone()),
         parts => {
             let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
@@ -314,11 +336,11 @@ fn position(row: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Decimal128Array, Int64Array};
 
     use super::*;
     use crate::plugin::tests::configured;
-    use crate::plugin::tests::guests::{Guest, at_value, each_row};
+    use crate::plugin::tests::guests::{DECIMAL, ECHO, Guest, at_value, each_row};
     use crate::plugin::{Limits, Step};
 
     #[test]
@@ -347,5 +369,20 @@ mod tests {
             let found: Vec<u32> = search.guilty.iter().map(|guilty| guilty.row).collect();
             assert_eq!(found, [position(guilty)]);
         }
+    }
+
+    #[test]
+    fn rows_whose_values_no_table_can_hold_are_found_in_one_call() {
+        let mut guest = Guest::new(Step::Enrich, ECHO);
+        guest.reads = vec![("price", DECIMAL, 0, true)];
+        guest.writes = guest.reads.clone();
+        let rule = configured(&guest, &Limits::default());
+        let prices = Decimal128Array::from(vec![i128::from(i64::MAX); 1_000]);
+        let columns: [Option<ArrayRef>; 1] = [Some(Arc::new(
+            prices.with_precision_and_scale(38, 0).unwrap(),
+        ))];
+        let mut search = rule.search(1_000, &columns, 1).unwrap();
+        search.run().unwrap();
+        assert_eq!((search.calls, search.guilty.len()), (1, 1_000));
     }
 }

@@ -10,7 +10,7 @@ use super::call::{Fault, Session};
 use super::engine::Configured;
 use super::judge::call_error;
 use super::lend::{Lent, Unlent};
-use super::take::take;
+use super::take::{Room, Taken, take};
 use super::{CallError, Cause, Description};
 
 /// What one call took.
@@ -58,13 +58,14 @@ impl Configured {
         };
         let (empty, _) = self.once(load, 0).map_err(failed)?;
         let (cost, answer) = self.once(load, load.rows).map_err(failed)?;
-        let fields = match &self.description {
-            Description::Rows(rows) => &rows.writes,
-            Description::Groups(groups) => &groups.state,
+        let (fields, room) = match &self.description {
+            Description::Rows(rows) => (&rows.writes, Room::Row),
+            Description::Groups(groups) => (&groups.state, Room::Sum),
         };
         let begun = Instant::now();
         let (columns, rows) = answer.map_err(|text| failed(Fault::answer(&text)))?;
-        take(columns, fields, rows).map_err(|text| failed(Fault::answer(&text)))?;
+        let taken = take(columns, fields, rows, room).and_then(Taken::whole);
+        taken.map_err(|text| failed(Fault::answer(&text)))?;
         Ok(Cost {
             take: begun.elapsed(),
             lend: cost.lend + empty.work,
