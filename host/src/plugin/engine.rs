@@ -1,6 +1,7 @@
 //! From the bytes of a component to one that is compiled, configured and known by what it says of
 //! itself. Whatever can't be right is refused here, before it meets a row.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::compile::{CompileLimits, Compiler, Workbench};
 use super::contract::{check_bytes, check_imports, interface, step_of};
 use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
-use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
+use super::{Description, GroupDescription, PluginError, RowDescription, Step, log, trace};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -278,7 +279,7 @@ pub(super) fn config() -> Config {
     config.wasm_multi_memory(false);
     config.wasm_component_model(true);
     config.max_wasm_stack(STACK);
-    config.wasm_backtrace_max_frames(None);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(trace::FRAMES));
     config
 }
 
@@ -325,10 +326,10 @@ pub(super) fn ticks(deadline: Duration) -> u64 {
 
 fn refused(function: &'static str, fault: Fault) -> PluginError {
     match fault {
-        Fault::Guest { cause, text } => PluginError::Failed {
+        Fault::Guest { cause, text, trace } => PluginError::Failed {
             function,
             cause,
-            text,
+            text: trace::told(text, &trace),
         },
         Fault::Deadline(after) => PluginError::Deadline { function, after },
         Fault::Contract(problem) => PluginError::Contract { problem },

@@ -12,7 +12,7 @@ use super::engine::Configured;
 use super::judge::{call_error, join};
 use super::lend::{Lent, Unlent};
 use super::take::{Room, Taken, take};
-use super::{CallError, Cause, Field, GroupDescription, Kind};
+use super::{CallError, Cause, Field, GroupDescription, Kind, trace};
 
 /// How much wider the limits are for a group that can't be made smaller. Groups grow by no fault of
 /// any row's, so the plain limits only say when to halve.
@@ -131,7 +131,7 @@ impl Configured {
                 }
                 Err(fault) => fault,
             };
-            let (cause, text) = call_error(F::NAME, fault)?;
+            let (cause, text, trace) = call_error(F::NAME, fault)?;
             let limited = matches!(cause, Cause::Fuel | Cause::Memory | Cause::Output);
             if count > 1 {
                 let middle = from + count / 2;
@@ -145,7 +145,7 @@ impl Configured {
                     function: F::NAME,
                     group,
                     cause,
-                    text,
+                    text: trace::told(text, &trace),
                 });
             }
         }
@@ -335,10 +335,7 @@ fn lend<'a>(
 ) -> Result<Vec<Lent>, Fault> {
     let lent = columns.map(|(column, kind)| {
         Lent::new(column, kind, rows).map_err(|unlent| match unlent {
-            Unlent::Value { text } => Fault::Guest {
-                cause: Cause::Input,
-                text,
-            },
+            Unlent::Value { text } => Fault::guest(Cause::Input, text),
             Unlent::Column { text } => Fault::Host(text),
         })
     });

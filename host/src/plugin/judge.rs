@@ -45,6 +45,8 @@ pub struct Guilty {
     pub row: u32,
     pub cause: Cause,
     pub text: String,
+    /// The component's functions that it trapped in, the innermost first, where they have names.
+    pub trace: Vec<String>,
 }
 
 impl Configured {
@@ -137,9 +139,9 @@ impl Search<'_> {
                 continue;
             };
             self.burnt = self.burnt.saturating_add(failed.burnt);
-            let (cause, text) = call_error(self.function, failed.fault)?;
+            let (cause, text, trace) = call_error(self.function, failed.fault)?;
             if count == 1 {
-                self.convict(from, cause, text.clone());
+                self.convict(from, cause, text.clone(), trace);
             } else {
                 let half = count / 2;
                 ranges.push((from + half, count - half));
@@ -193,10 +195,7 @@ impl Search<'_> {
         let lent = pairs.map(|(column, kind)| {
             let slice = column.as_ref().map(|column| column.slice(from, count));
             Lent::new(slice.as_ref(), *kind, count).map_err(|unlent| match unlent {
-                Unlent::Value { text } => Fault::Guest {
-                    cause: Cause::Input,
-                    text,
-                },
+                Unlent::Value { text } => Fault::guest(Cause::Input, text),
                 Unlent::Column { text } => Fault::Host(text),
             })
         });
@@ -245,6 +244,7 @@ impl Search<'_> {
                 row: position(from + row),
                 cause: Cause::Answer,
                 text: one_line(&text, LONGEST_TEXT),
+                trace: Vec::new(),
             }));
         }
         self.verdicts.append(&mut verdicts);
@@ -254,7 +254,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn convict(&mut self, row: usize, cause: Cause, text: String) {
+    fn convict(&mut self, row: usize, cause: Cause, text: String, trace: Vec<String>) {
         for (parts, field) in self.parts.iter_mut().zip(&self.description.writes) {
             parts.push(new_null_array(&field.kind.arrow(), 1));
         }
@@ -262,6 +262,7 @@ impl Search<'_> {
             row: position(row),
             cause,
             text,
+            trace,
         });
     }
 
@@ -283,13 +284,14 @@ impl Search<'_> {
     }
 }
 
-/// Splits off the faults that say nothing about rows or groups.
+/// Splits off the faults that say nothing about rows or groups. The rest is a cause, what is said of
+/// it, and the functions in which it happened.
 pub(super) fn call_error(
     function: &'static str,
     fault: Fault,
-) -> Result<(Cause, String), CallError> {
+) -> Result<(Cause, String, Vec<String>), CallError> {
     match fault {
-        Fault::Guest { cause, text } => Ok((cause, text)),
+        Fault::Guest { cause, text, trace } => Ok((cause, text, trace)),
         Fault::Deadline(after) => Err(CallError::Deadline { function, after }),
         Fault::Contract(problem) | Fault::Host(problem) => {
             Err(CallError::Host { function, problem })

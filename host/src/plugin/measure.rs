@@ -11,7 +11,7 @@ use super::engine::Configured;
 use super::judge::call_error;
 use super::lend::{Lent, Unlent};
 use super::take::{Room, Taken, take};
-use super::{CallError, Cause, Description};
+use super::{CallError, Cause, Description, trace};
 
 /// What one call took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,11 +48,11 @@ impl Configured {
     pub fn measure(&self, load: &Load<'_>) -> Result<Cost, CallError> {
         let function = self.step().as_str();
         let failed = |fault| match call_error(function, fault) {
-            Ok((cause, text)) => CallError::Guest {
+            Ok((cause, text, trace)) => CallError::Guest {
                 function,
                 group: 0,
                 cause,
-                text,
+                text: trace::told(text, &trace),
             },
             Err(error) => error,
         };
@@ -89,10 +89,7 @@ impl Configured {
         let begun = Instant::now();
         let lent = load.columns.iter().zip(kinds).map(|(column, kind)| {
             Lent::new(column.as_ref(), kind, load.rows).map_err(|unlent| match unlent {
-                Unlent::Value { text } => Fault::Guest {
-                    cause: Cause::Input,
-                    text,
-                },
+                Unlent::Value { text } => Fault::guest(Cause::Input, text),
                 Unlent::Column { text } => Fault::Host(text),
             })
         });

@@ -34,6 +34,8 @@ mod measure;
 
 mod usage;
 
+mod trace;
+
 #[cfg(test)]
 mod tests;
 

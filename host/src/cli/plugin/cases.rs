@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::super::common::sandbox;
-use super::Allowed;
+use super::{Allowed, SymbolsArgs};
 use crate::author::cases::{self, Outcome};
 use crate::author::{build, inspect::Inspected};
 use crate::pipeline::config::Config;
@@ -30,6 +30,8 @@ pub(super) struct Args {
     /// Write what comes out as what is expected. Read it before you commit it
     #[arg(long)]
     bless: bool,
+    #[command(flatten)]
+    symbols: SymbolsArgs,
     /// A tenant's TOML, whose limits the components have: those of the component's own, if it stands
     /// there. Without it, they have what a TOML allows that says nothing
     #[arg(long, value_name = "FILE")]
@@ -38,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let folders = super::folders_or_default(args.folders)?;
-    let built = build::build_all(&folders).context("build plugins")?;
+    let built = build::build_all(&folders, args.symbols.names()).context("build plugins")?;
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let sandbox = sandbox()?;
     let (mut run, mut wrong) = (0, 0);

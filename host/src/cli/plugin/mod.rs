@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use crate::author::build;
+use crate::author::build::{self, Names};
 use crate::pipeline::config::Config;
 use crate::plugin::{CompileLimits, Limits};
 
@@ -41,6 +41,8 @@ enum Verb {
         /// ./plugins
         #[arg(value_name = "FOLDER")]
         folders: Vec<PathBuf>,
+        #[command(flatten)]
+        symbols: SymbolsArgs,
     },
     Test(cases::Args),
     Check(check::Args),
@@ -54,7 +56,7 @@ enum Verb {
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::New(args) => create::run(&args),
-        Verb::Build { folders } => build(folders),
+        Verb::Build { folders, symbols } => build(folders, symbols),
         Verb::Test(args) => cases::run(args),
         Verb::Check(args) => check::run(&args),
         Verb::Inspect(args) => check::inspect(&args),
@@ -63,9 +65,27 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn build(folders: Vec<PathBuf>) -> anyhow::Result<()> {
+/// How plugins are built.
+#[derive(clap::Args, Clone, Copy)]
+struct SymbolsArgs {
+    /// Keep the names of the functions in components that are written in Rust, so that a trap says in
+    /// which it was. Such a component is larger, and another than without
+    #[arg(long)]
+    symbols: bool,
+}
+
+impl SymbolsArgs {
+    fn names(self) -> Names {
+        match self.symbols {
+            true => Names::Kept,
+            false => Names::Dropped,
+        }
+    }
+}
+
+fn build(folders: Vec<PathBuf>, symbols: SymbolsArgs) -> anyhow::Result<()> {
     let folders = folders_or_default(folders)?;
-    for built in build::build_all(&folders).context("build plugins")? {
+    for built in build::build_all(&folders, symbols.names()).context("build plugins")? {
         let kib = built.size.div_ceil(1024);
         let news = if built.changed { "" } else { ", unchanged" };
         println!("{} ({kib} KiB{news})", built.path.display());

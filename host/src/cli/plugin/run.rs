@@ -147,7 +147,7 @@ fn show(lines: &[Line], only_broken: bool) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in lines {
         if !only_broken || line.failed || !line.broken.is_empty() {
-            writeln!(out, "{}", line.json)?;
+            writeln!(out, "{}", line.told())?;
         }
     }
     Ok(out.flush()?)
