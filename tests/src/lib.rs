@@ -6,6 +6,8 @@ mod kafka;
 
 mod place;
 
+mod guest;
+
 mod emulator;
 
 /// What a member of a real Kafka's group sees: every message once, and a clear word when that

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::shell;
-use crate::hostile::around;
+use crate::guest::around;
 use crate::place::{Place, repository};
 
 fn sale(id: u32, product: &str, quantity: i32) -> String {

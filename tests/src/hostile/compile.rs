@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{all_but, around, ends, events, neighbour, quantity, run, tenant};
+use super::{all_but, ends, events, neighbour, quantity, run, tenant};
+use crate::guest::around;
 use crate::place::{Place, assay};
 
 /// What a host's memory may grow by for a component that is refused, in bytes.
@@ -12,7 +13,7 @@ const GROWTH: u64 = 64 << 20;
 
 /// What none may take longer than by the clock, with the host's start and the neighbour's rows, where
 /// everything else runs too. Their own limits are a few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A number as WebAssembly writes it.
 fn leb(mut number: usize) -> Vec<u8> {
