@@ -18,7 +18,9 @@ pub struct Place {
 /// The memory that a process that runs has had at most, in bytes.
 pub fn most_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let most = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib << 10)
 }

@@ -43,12 +43,13 @@ impl Inspected {
             path: path.to_owned(),
             source,
         })?;
-        let component = sandbox
-            .compile_any(&bytes, limits)
-            .map_err(|source| InspectError::Component {
-                path: path.to_owned(),
-                source,
-            })?;
+        let component =
+            sandbox
+                .compile_any(&bytes, limits)
+                .map_err(|source| InspectError::Component {
+                    path: path.to_owned(),
+                    source,
+                })?;
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),

@@ -413,10 +413,7 @@ impl Config {
         let steps = [&self.cleanse, &self.validate, &self.enrich];
         let steps = steps.into_iter().flatten();
         let steps = steps.map(|used| (&used.component, &used.limits));
-        let gold = self
-            .gold
-            .iter()
-            .map(|gold| (&gold.component, &gold.limits));
+        let gold = self.gold.iter().map(|gold| (&gold.component, &gold.limits));
         let file = component.canonicalize().ok();
         let is_this =
             |named: &Path| file.is_some() && self.resolve(named).canonicalize().ok() == file;

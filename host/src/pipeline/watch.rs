@@ -91,9 +91,7 @@ impl Watch {
         self.seen.insert(config.path.clone(), toml.flatten());
         self.config = config;
         let mut changes = Changes::open(lake, &self.config.tenant, sandbox).await?;
-        changes
-            .registry
-            .set_host_limits(self.config.limits.host());
+        changes.registry.set_host_limits(self.config.limits.host());
         let who = Who {
             by: user(),
             why: format!("{} was edited under watch", self.config.path.display()),

@@ -23,7 +23,10 @@ pub(super) fn interface(name: &str) -> String {
 /// version, and each before it from which nothing was taken away. wasmtime joins those by the same
 /// rule, but also later ones, which may ask for what is not here.
 fn spoken(full: &str) -> Option<(&str, Version)> {
-    let (name, version) = full.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')?;
+    let (name, version) = full
+        .strip_prefix(PACKAGE)?
+        .strip_prefix('/')?
+        .split_once('@')?;
     let spoken = Version::parse(version).ok()?;
     let compatible = VersionReq::parse(&format!("^{spoken}")).ok()?;
     let released = spoken.pre.is_empty() && spoken.build.is_empty();
@@ -103,7 +106,9 @@ pub(super) fn step_of<'a>(
     }
     let wanted = match wanted {
         Some(wanted) => interface(wanted.interface()),
-        None => Step::ALL.map(|step| interface(step.interface())).join(" or "),
+        None => Step::ALL
+            .map(|step| interface(step.interface()))
+            .join(" or "),
     };
     let ours = |name: &&String| is_of_contract(name);
     match names.iter().find(ours) {
@@ -122,7 +127,11 @@ pub(super) fn step_of<'a>(
 /// Imports that a rule does not get, by their names.
 pub(super) fn check_imports(names: &[String]) -> Result<(), PluginError> {
     let offered = |name: &str| matches!(spoken(name), Some(("host" | "types", _)));
-    let foreign: Vec<String> = names.iter().filter(|name| !offered(name)).cloned().collect();
+    let foreign: Vec<String> = names
+        .iter()
+        .filter(|name| !offered(name))
+        .cloned()
+        .collect();
     match foreign.iter().find(|name| is_of_contract(name)) {
         _ if foreign.is_empty() => Ok(()),
         Some(found) if foreign.iter().all(|name| is_of_contract(name)) => {
@@ -154,10 +163,28 @@ mod tests {
             let full = format!("assay:rules/validation@{name}");
             assert_eq!(version(&full), Some(format!("validation {name}")));
         }
-        for other in ["0.0.9", "0.1.2", "0.2.0", "1.0.0", "0.1.0-rc.1", "0.1.0+a", "0.1", "", "a"] {
-            assert_eq!(version(&format!("assay:rules/host@{other}")), None, "{other}");
+        for other in [
+            "0.0.9",
+            "0.1.2",
+            "0.2.0",
+            "1.0.0",
+            "0.1.0-rc.1",
+            "0.1.0+a",
+            "0.1",
+            "",
+            "a",
+        ] {
+            assert_eq!(
+                version(&format!("assay:rules/host@{other}")),
+                None,
+                "{other}"
+            );
         }
-        for name in ["assay:rules/host", "assay:rulesx/host@0.1.0", "wasi:rules/host@0.1.0"] {
+        for name in [
+            "assay:rules/host",
+            "assay:rulesx/host@0.1.0",
+            "wasi:rules/host@0.1.0",
+        ] {
             assert_eq!(version(name), None, "{name}");
         }
     }

@@ -240,12 +240,13 @@ impl Search<'_> {
                 let row = usize::try_from(verdict.row).unwrap_or(usize::MAX);
                 !guilty(row.saturating_sub(from))
             });
-            self.guilty.extend(outside.into_iter().map(|(row, text)| Guilty {
-                row: position(from + row),
-                cause: Cause::Answer,
-                text: one_line(&text, LONGEST_TEXT),
-                trace: Vec::new(),
-            }));
+            self.guilty
+                .extend(outside.into_iter().map(|(row, text)| Guilty {
+                    row: position(from + row),
+                    cause: Cause::Answer,
+                    text: one_line(&text, LONGEST_TEXT),
+                    trace: Vec::new(),
+                }));
         }
         self.verdicts.append(&mut verdicts);
         for (parts, column) in self.parts.iter_mut().zip(columns) {

@@ -87,8 +87,7 @@ pub(super) fn take(
     for (column, field) in columns.into_iter().zip(fields) {
         let place = |problem| format!("in its column {}: {problem}", field.name);
         let mut outside = Vec::new();
-        let array =
-            take_column(column, field.kind, rows, room, &mut outside).map_err(place)?;
+        let array = take_column(column, field.kind, rows, room, &mut outside).map_err(place)?;
         for (row, text) in outside {
             taken.outside.entry(row).or_insert_with(|| place(text));
         }
@@ -280,7 +279,14 @@ fn without<T>(
         return nulls;
     }
     let held = |(row, value)| present(row) && !is_outside(value);
-    Some(values.iter().enumerate().map(held).collect::<Vec<_>>().into())
+    Some(
+        values
+            .iter()
+            .enumerate()
+            .map(held)
+            .collect::<Vec<_>>()
+            .into(),
+    )
 }
 
 #[cfg(test)]

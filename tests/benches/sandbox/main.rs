@@ -101,7 +101,11 @@ fn sales() -> Vec<String> {
 fn validation() {
     let sales = sales();
     let component = sandbox()
-        .compile(&default_validation(), Step::Validate, &CompileLimits::default())
+        .compile(
+            &default_validation(),
+            Step::Validate,
+            &CompileLimits::default(),
+        )
         .unwrap();
     let configured = component.configure("{}", &roomy()).unwrap();
     let setting = Setting::of_component(&configured.description, &[]).unwrap();

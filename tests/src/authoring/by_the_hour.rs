@@ -51,7 +51,11 @@ impl Aggregate for CountHours {
 #[test]
 fn a_gold_table_counts_by_the_hour_that_the_host_makes() {
     let place = Place::new();
-    shell(place.path(), "assay plugin new count-hours --step aggregate").well();
+    shell(
+        place.path(),
+        "assay plugin new count-hours --step aggregate",
+    )
+    .well();
     let project = place.path().join("count-hours");
     share_builds(&project);
     std::fs::write(project.join("src/lib.rs"), RULE).unwrap();
@@ -82,7 +86,11 @@ fn a_gold_table_counts_by_the_hour_that_the_host_makes() {
         })
         .collect();
     hours.sort();
-    let wanted = [("2025-03-01", 11, 2), ("2025-03-01", 23, 1), ("2025-03-02", 0, 1)];
+    let wanted = [
+        ("2025-03-01", 11, 2),
+        ("2025-03-01", 23, 1),
+        ("2025-03-02", 0, 1),
+    ];
     let wanted = wanted.map(|(date, hour, lines)| (date.to_owned(), hour, lines));
     assert_eq!(hours, wanted);
 }

@@ -132,7 +132,11 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
     };
     toml("silent", "", "");
     toml("lean", "[limits]\nfuel = 100000\nfuel_per_row = 100\n", "");
-    toml("own", "", "limits = { fuel = 100000, fuel_per_row = 100 }\n");
+    toml(
+        "own",
+        "",
+        "limits = { fuel = 100000, fuel_per_row = 100 }\n",
+    );
     let run = |more: &str| {
         let line = format!("assay plugin run count.wasm --rows rows.ndjson {more}");
         shell(place.path(), &line).well()

@@ -227,11 +227,7 @@ mod tests {
                 10,
                 "the least is 67108864",
             ),
-            (
-                "[limits]\ncompile_seconds = 0\n",
-                10,
-                "compile_seconds = 0",
-            ),
+            ("[limits]\ncompile_seconds = 0\n", 10, "compile_seconds = 0"),
             (
                 "[[enrich]]\ncomponent = \"a.wasm\"\nlimits = { compile_seconds = 9 }\n",
                 10,

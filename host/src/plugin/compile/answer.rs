@@ -50,10 +50,7 @@ fn is_want(error: &wasmtime::Error) -> bool {
 
 /// In this process, for tests.
 #[cfg(test)]
-pub(super) fn within(
-    engine: &Engine,
-    wasm: &[u8],
-) -> Result<Vec<u8>, crate::plugin::PluginError> {
+pub(super) fn within(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, crate::plugin::PluginError> {
     engine
         .precompile_component(wasm)
         .map_err(|error| crate::plugin::PluginError::Broken {

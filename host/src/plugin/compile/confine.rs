@@ -22,16 +22,21 @@ pub(super) fn confine(limits: &CompileLimits) -> io::Result<()> {
         let _ = fs::write("/proc/self/oom_score_adj", "1000");
     }
     let memory = limits.memory.saturating_add(mapped());
+    // At its last second a process is told which limit it met; at the one after it is just killed.
     let lowered = [
-        (libc::RLIMIT_CPU, limits.seconds),
-        (libc::RLIMIT_AS, memory),
-        (libc::RLIMIT_FSIZE, 0),
-        (libc::RLIMIT_CORE, 0),
+        (
+            libc::RLIMIT_CPU,
+            limits.seconds,
+            limits.seconds.saturating_add(1),
+        ),
+        (libc::RLIMIT_AS, memory, memory),
+        (libc::RLIMIT_FSIZE, 0, 0),
+        (libc::RLIMIT_CORE, 0, 0),
     ];
-    for (what, limit) in lowered {
+    for (what, soft, hard) in lowered {
         let limit = libc::rlimit {
-            rlim_cur: limit,
-            rlim_max: limit,
+            rlim_cur: soft,
+            rlim_max: hard,
         };
         // SAFETY: it reads `limit` alone, which is there until it returns.
         if unsafe { libc::setrlimit(what, &limit) } != 0 {

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int64Array};
 use super::guests::{DECIMAL, Guest, INTEGER, REFUSE, TEXT, component};
 use super::{compile, configured, sandbox};
 use crate::plugin::{
-    CompileLimits, Component, Cause, Description, Kind, Limits, PluginError, Step,
+    Cause, CompileLimits, Component, Description, Kind, Limits, PluginError, Step,
 };
 
 fn refused(wasm: &[u8], step: Step) -> PluginError {

@@ -177,7 +177,10 @@ fn a_sum_may_have_all_of_the_contracts_64_bits() {
         Arc::new(sums.with_precision_and_scale(digits, 2).unwrap())
     };
     assert_eq!(sums.finish(&[of(38)]).unwrap(), [of(19)]);
-    assert_eq!(sums.finish(&[of(38).slice(0, 0)]).unwrap(), [of(19).slice(0, 0)]);
+    assert_eq!(
+        sums.finish(&[of(38).slice(0, 0)]).unwrap(),
+        [of(19).slice(0, 0)]
+    );
 }
 
 #[test]

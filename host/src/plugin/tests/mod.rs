@@ -9,14 +9,13 @@ mod judge;
 
 use std::sync::{Arc, LazyLock};
 
-use super::{
-    CompileLimits, Compiler, Component, Configured, Limits, PluginError, Sandbox, Step,
-};
+use super::{CompileLimits, Compiler, Component, Configured, Limits, PluginError, Sandbox, Step};
 use guests::Guest;
 
 /// One engine for all tests of a process.
 pub(in crate::plugin) fn sandbox() -> &'static Arc<Sandbox> {
-    static SANDBOX: LazyLock<Arc<Sandbox>> = LazyLock::new(|| Sandbox::new(Compiler::Within).unwrap());
+    static SANDBOX: LazyLock<Arc<Sandbox>> =
+        LazyLock::new(|| Sandbox::new(Compiler::Within).unwrap());
     &SANDBOX
 }
 
