@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::journal::{Columns, Journal, JournalError, Row};
 use crate::lake::Lake;
-use crate::names::Tenant;
+use crate::names::{RuleSetNumber, Tenant};
 
 const COLUMNS: Columns = Columns {
     texts: &[
@@ -58,6 +58,12 @@ impl Act {
             target: target.into(),
             why: why.to_owned(),
         }
+    }
+
+    /// A staged set begins to judge beside the active one, or ends to.
+    pub fn shadow(number: RuleSetNumber, begins: bool, why: &str) -> Self {
+        let how = if begins { "of" } else { "no more of" };
+        Self::new("rules shadow", format!("{how} rule set {number}"), why)
     }
 }
 

@@ -92,9 +92,9 @@ impl TenantLayers {
             registry,
             judging: active,
             pinned: None,
-            meter,
             breaker: Breaker::new(&config.breaker),
-            shadow: Shadow::new(lake, config),
+            shadow: Shadow::new(lake, config, meter.clone()),
+            meter,
             guard: Guard::new(*config.shadow.cpu.get_ref()),
             packed: [
                 (Layer::Bronze, Packing::Dense),

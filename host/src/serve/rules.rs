@@ -58,7 +58,7 @@ pub struct Changed {
 
 impl App {
     /// The rule sets of a tenant that has some.
-    async fn rules(&self, lake: &Lake, tenant: &Tenant) -> Result<Changes, ApiError> {
+    pub(super) async fn rules(&self, lake: &Lake, tenant: &Tenant) -> Result<Changes, ApiError> {
         let table = lake.open_table(&format!("{tenant}/rulesets")).await?;
         if table.is_none() {
             let begin = "its first rule set is made as its pipeline starts";
@@ -150,7 +150,7 @@ pub async fn stage(
         (refused, _) => {
             // A client that is still sending would not hear why.
             while let Ok(Some(_)) = form.next_field().await {}
-            return Err(refused.err().unwrap_or_else(ApiError::busy));
+            return Err(refused.err().unwrap_or_else(|| ApiError::busy("staging rules")));
         }
     };
     let (upload, why) = sent(form).await?;

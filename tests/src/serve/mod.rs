@@ -4,6 +4,7 @@ mod health;
 mod limits;
 mod rights;
 mod rules;
+mod shadow;
 mod tenants;
 
 use std::path::{Path, PathBuf};

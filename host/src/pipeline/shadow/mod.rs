@@ -25,6 +25,7 @@ use self::thread::{Beside, Purpose};
 use super::breaker::{self, Breaker};
 use super::change::{now, user};
 use super::config::{BreakerConfig, Config};
+use super::meter::{Meter, Seen};
 use crate::lake::Lake;
 use crate::medallion::compare::{CompareError, Compared, Comparer};
 use crate::medallion::cut::Cut;
@@ -41,16 +42,18 @@ pub struct Shadow {
     tenant: Tenant,
     share: f64,
     breaker: BreakerConfig,
+    meter: Arc<Meter>,
     slot: Slot,
 }
 
 impl Shadow {
-    pub fn new(lake: &Lake, config: &Config) -> Self {
+    pub fn new(lake: &Lake, config: &Config, meter: Arc<Meter>) -> Self {
         Self {
             lake: lake.clone(),
             tenant: config.tenant.clone(),
             share: *config.shadow.cpu.get_ref(),
             breaker: config.breaker.clone(),
+            meter,
             slot: Slot::new(),
         }
     }
@@ -64,8 +67,11 @@ impl Shadow {
             tenant,
             share,
             breaker,
+            meter,
             slot,
         } = self;
+        let is_over = |seen: &mut Seen| Some((seen.number, seen.against)) != pair;
+        meter.stands(|standing| drop(standing.shadow.take_if(is_over)));
         let start = |staged: Rules| {
             let reporter = Reporter {
                 lake: lake.clone(),
@@ -75,6 +81,7 @@ impl Shadow {
                 against: active.number,
                 since: now(),
                 breaker: Breaker::new(breaker),
+                meter: meter.clone(),
                 runtime: Handle::current(),
             };
             begin(reporter, active.clone(), staged, *share)
@@ -148,6 +155,7 @@ struct Reporter {
     against: RuleSetNumber,
     since: i64,
     breaker: Breaker,
+    meter: Arc<Meter>,
     runtime: Handle,
 }
 
@@ -186,6 +194,16 @@ impl Purpose for Reporter {
                 return Ok(());
             }
         };
+        self.meter.stands(|standing| {
+            standing.shadow = Some(Seen {
+                number: self.number,
+                against: self.against,
+                rows: comparison.rows,
+                changed: comparison.changed,
+                messages_left_out: coverage.messages_left_out,
+                money: comparison.money().collect(),
+            });
+        });
         let report = Report {
             number: self.number,
             against: self.against,
