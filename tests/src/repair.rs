@@ -55,6 +55,22 @@ fn is_readable(place: &Place, table: &str) -> bool {
     place.try_reader("rows.py", &[path.to_str().unwrap()]).good
 }
 
+/// What the audit says of repairs: the table, how it ended, and what it says of it.
+fn repairs(place: &Place) -> Vec<(String, String, String)> {
+    let said = place.assay(&["audit", "retail", "--json"]).well();
+    let rows = said
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let repairs = rows.filter(|row| row["action"] == "table repair");
+    let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+    repairs
+        .map(|row| {
+            let [target, result, detail] = ["target", "result", "detail"].map(|name| text(&row, name));
+            (target, result, detail)
+        })
+        .collect()
+}
+
 /// Polars and DuckDB find what the generator meant to be there.
 fn check(place: &Place) {
     for reader in ["polars", "duckdb"] {
@@ -94,12 +110,18 @@ fn damaged_checkpoints_are_healed_for_readers_that_are_not_ours() {
         !is_readable(&place, "silver"),
         "a dry run changed something"
     );
+    assert_eq!(repairs(&place), [], "nothing was done yet");
 
     let said = place.assay(&["table", "repair", "retail"]).well();
     assert_eq!(said.matches("a new").count(), 4, "{said}");
     check(&place);
     let said = place.assay(&["table", "repair", "retail"]).well();
     assert!(said.lines().all(|line| line.ends_with(": whole")), "{said}");
+    // Each table that was healed has a row, with what was done; those that were whole have none.
+    let noted = repairs(&place);
+    let tables: Vec<&str> = noted.iter().map(|(table, _, _)| table.as_str()).collect();
+    assert_eq!(tables, ["table bronze", "table quarantine", "table silver"]);
+    assert!(noted.iter().all(|(_, result, told)| result == "done" && told.contains("a new")));
 }
 
 #[test]
@@ -133,4 +155,9 @@ fn a_torn_last_version_is_given_up_where_its_rows_come_again_and_refused_where_t
     );
     assert!(said.out.contains("retail/silver: whole"), "{said:?}");
     assert_eq!(fs::read(&bronze).unwrap(), before);
+    let noted = repairs(&place);
+    let ended = noted.iter().map(|(table, result, _)| format!("{table} {result}"));
+    let ended: Vec<String> = ended.collect();
+    assert_eq!(ended, ["table gold/daily_sales done", "table bronze failed"]);
+    assert!(noted[1].2.contains("nothing was changed: restore"), "{noted:?}");
 }

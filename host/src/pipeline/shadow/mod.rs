@@ -10,18 +10,21 @@ mod guard;
 mod report;
 mod slot;
 mod thread;
+mod tidy;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 pub use self::gates::check_gate;
 pub use self::guard::{Guard, Undo};
 pub use self::report::{Coverage, Merged, Report, merged};
 use self::slot::{Slot, Stage};
 use self::thread::{Beside, Purpose};
+use self::tidy::{over, tidy};
 use super::breaker::{self, Breaker};
 use super::change::{now, user};
 use super::config::{BreakerConfig, Config};
@@ -72,7 +75,9 @@ impl Shadow {
         } = self;
         let is_over = |seen: &mut Seen| Some((seen.number, seen.against)) != pair;
         meter.stands(|standing| drop(standing.shadow.take_if(is_over)));
+        let ended = over(registry);
         let start = |staged: Rules| {
+            tokio::spawn(tidy(lake.clone(), tenant.clone(), ended).in_current_span());
             let reporter = Reporter {
                 lake: lake.clone(),
                 tenant: tenant.clone(),
