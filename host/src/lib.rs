@@ -41,3 +41,5 @@ pub mod processor;
 pub mod schema;
 
 pub mod told;
+
+pub mod trust;

@@ -38,6 +38,10 @@ mod rules_swap;
 /// theirs alone, and promotions are held to it.
 mod shadow;
 
+/// Components that somebody must vouch for: what is unsigned, wrongly signed or changed since judges
+/// nothing.
+mod signed;
+
 /// What the README tells to type is typed.
 mod readme;
 

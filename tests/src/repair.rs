@@ -65,7 +65,8 @@ fn repairs(place: &Place) -> Vec<(String, String, String)> {
     let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
     repairs
         .map(|row| {
-            let [target, result, detail] = ["target", "result", "detail"].map(|name| text(&row, name));
+            let [target, result, detail] =
+                ["target", "result", "detail"].map(|name| text(&row, name));
             (target, result, detail)
         })
         .collect()
@@ -121,7 +122,11 @@ fn damaged_checkpoints_are_healed_for_readers_that_are_not_ours() {
     let noted = repairs(&place);
     let tables: Vec<&str> = noted.iter().map(|(table, _, _)| table.as_str()).collect();
     assert_eq!(tables, ["table bronze", "table quarantine", "table silver"]);
-    assert!(noted.iter().all(|(_, result, told)| result == "done" && told.contains("a new")));
+    assert!(
+        noted
+            .iter()
+            .all(|(_, result, told)| result == "done" && told.contains("a new"))
+    );
 }
 
 #[test]
@@ -156,8 +161,16 @@ fn a_torn_last_version_is_given_up_where_its_rows_come_again_and_refused_where_t
     assert!(said.out.contains("retail/silver: whole"), "{said:?}");
     assert_eq!(fs::read(&bronze).unwrap(), before);
     let noted = repairs(&place);
-    let ended = noted.iter().map(|(table, result, _)| format!("{table} {result}"));
+    let ended = noted
+        .iter()
+        .map(|(table, result, _)| format!("{table} {result}"));
     let ended: Vec<String> = ended.collect();
-    assert_eq!(ended, ["table gold/daily_sales done", "table bronze failed"]);
-    assert!(noted[1].2.contains("nothing was changed: restore"), "{noted:?}");
+    assert_eq!(
+        ended,
+        ["table gold/daily_sales done", "table bronze failed"]
+    );
+    assert!(
+        noted[1].2.contains("nothing was changed: restore"),
+        "{noted:?}"
+    );
 }

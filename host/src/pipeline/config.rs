@@ -21,6 +21,7 @@ use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
 use crate::names::{Tenant, check_name};
 use crate::schema::FieldType;
+use crate::trust::Trust;
 
 /// Why a pipeline's TOML can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,9 @@ pub struct Config {
     pub promotion: Option<GateConfig>,
     /// `[rollback]`: what another that took this one's place must hold to.
     pub rollback: Option<GateConfig>,
+    /// `[trust]`: who may sign components.
+    #[serde(default)]
+    pub trust: Trust,
     /// `[limits]`: what components may use.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -424,6 +428,7 @@ impl Config {
             && self.source == other.source
             && self.batch == other.batch
             && self.dedup == other.dedup
+            && self.trust == other.trust
             && self.shadow.cpu.get_ref() == other.shadow.cpu.get_ref()
             && every(self) == every(other)
     }

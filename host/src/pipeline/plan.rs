@@ -15,6 +15,7 @@ use crate::medallion::parquet_blob;
 use crate::names::Digest;
 use crate::plugin::Limits;
 use crate::schema::NamedType;
+use crate::trust::{Distrust, KeyError, Signature, Signatures};
 
 /// Why a TOML makes no rule set.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,19 @@ pub enum PlanError {
         component: PathBuf,
         bytes: u64,
         allowed: u64,
+    },
+    #[error("{}:{line}: component {}: {source}", toml.display(), component.display())]
+    Distrusted {
+        toml: PathBuf,
+        line: usize,
+        component: PathBuf,
+        source: Distrust,
+    },
+    #[error("{}:{line}: {source}", toml.display())]
+    Signatures {
+        toml: PathBuf,
+        line: usize,
+        source: KeyError,
     },
     #[error(transparent)]
     Dimension(#[from] DimensionError),
@@ -182,9 +196,37 @@ fn rule_use(
     Ok(RuleUse {
         name: name.into_owned(),
         component: digest,
+        signature: signature(config, digest, &path, line)?,
         params: json(&toml::Value::Table(params.clone())),
         limits: limits.over(&config.limits.over(&Limits::default())),
     })
+}
+
+/// The signature for which a component is trusted, from the file beside it. Where none is asked for,
+/// one that is no good is as if it were not there.
+fn signature(
+    config: &Config,
+    component: Digest,
+    path: &Path,
+    line: usize,
+) -> Result<Option<Signature>, PlanError> {
+    let (trust, toml) = (&config.trust, &config.path);
+    let found = match Signatures::beside(path) {
+        Err(_) if trust.is_open() => Signatures::default(),
+        found => found.map_err(|source| PlanError::Signatures {
+            toml: toml.clone(),
+            line,
+            source,
+        })?,
+    };
+    let judged = trust.judge(component, &found);
+    let judged = judged.map_err(|source| PlanError::Distrusted {
+        toml: toml.clone(),
+        line,
+        component: path.to_owned(),
+        source,
+    });
+    judged.map(|signature| signature.cloned())
 }
 
 fn dimensions(

@@ -51,6 +51,7 @@ pub async fn start(
     lake.check_conditional_puts().await?;
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
     changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_trust(config.trust.clone());
     while !take_toml_up(&mut changes, config).await? {}
     if let Some(number) = changes.registry.active() {
         tracing::info!(ruleset = number.0, "rule set is active");
@@ -138,6 +139,7 @@ pub async fn load_dimension(
 ) -> Result<(RuleSetNumber, usize), StartError> {
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
     changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_trust(config.trust.clone());
     let who = Who {
         by: user(),
         why: format!("dimension {name} loaded from {}", file.display()),

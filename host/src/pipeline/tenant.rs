@@ -80,6 +80,7 @@ impl TenantLayers {
     ) -> Result<Self, TenantError> {
         let tenant = &config.tenant;
         let active = registry.active().ok_or(TenantError::NoRuleSet)?;
+        registry.check_trust_in(active)?;
         let rules = registry.rules(active).await?;
         let mut layers = Self {
             bronze: Bronze::open(lake, tenant, &rules).await?,

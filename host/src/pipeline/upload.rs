@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::config::{Config, ConfigError};
 use crate::names::Tenant;
+use crate::trust::Trust;
 
 /// Files that may be sent beside a TOML.
 const MOST_FILES: usize = 100;
@@ -90,11 +91,12 @@ impl Upload {
         }
     }
 
-    /// Puts what was sent into a folder of its own, and reads the TOML there.
+    /// Puts what was sent into a folder of its own, and reads the TOML there. Whom it trusts is not
+    /// its own to say.
     ///
     /// # Errors
     /// What is wrong with the TOML, or a component that was not sent.
-    pub fn unpack(self, tenant: &Tenant) -> Result<Unpacked, UploadError> {
+    pub fn unpack(self, tenant: &Tenant, trust: Trust) -> Result<Unpacked, UploadError> {
         let text = self.toml.ok_or(UploadError::NoToml)?;
         let folder = tempfile::tempdir()?;
         for (name, bytes) in &self.files {
@@ -107,6 +109,7 @@ impl Upload {
                 wanted: tenant.clone(),
             });
         }
+        config.trust = trust;
         let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
         for component in config.components_mut() {
             let name = file_name(component);
@@ -162,7 +165,9 @@ mod tests {
             taken.map_err(|error| error.to_string())?;
         }
         let north = "north".parse().unwrap();
-        upload.unpack(&north).map_err(|error| error.to_string())
+        upload
+            .unpack(&north, Trust::default())
+            .map_err(|error| error.to_string())
     }
 
     const ONE: &str = "[[validate]]\ncomponent = \"../../secret/a.wasm\"\n";
@@ -215,7 +220,7 @@ mod tests {
         let mut upload = Upload::default();
         upload.toml(toml("")).unwrap();
         let said = upload
-            .unpack(&"south".parse().unwrap())
+            .unpack(&"south".parse().unwrap(), Trust::default())
             .err()
             .unwrap()
             .to_string();

@@ -16,6 +16,7 @@ use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::plugin::Sandbox;
 use crate::ruleset::Who;
+use crate::trust::signatures_beside;
 
 /// How often files are looked at. What changed must look the same twice: it may be half written.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The length of each file and when it was written; `None` for one that is not there.
 type Looks = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
 
-/// A pipeline's TOML and its components, as they were seen last.
+/// A pipeline's TOML and its components with their signatures, as they were seen last.
 pub struct Watch {
     config: Config,
     seen: Looks,
@@ -81,7 +82,7 @@ impl Watch {
         }
         if !config.runs_like(&self.config) {
             tracing::warn!(
-                "{}: [lake], [source], [batch], [dedup], [shadow] and gold's every are taken up by a restart alone",
+                "{}: [lake], [source], [batch], [dedup], [shadow], [trust] and gold's every are taken up by a restart alone",
                 config.path.display()
             );
         }
@@ -92,6 +93,7 @@ impl Watch {
         self.config = config;
         let mut changes = Changes::open(lake, &self.config.tenant, sandbox).await?;
         changes.registry.set_deadline(self.config.limits.deadline());
+        changes.registry.set_trust(self.config.trust.clone());
         let who = Who {
             by: user(),
             why: format!("{} was edited under watch", self.config.path.display()),
@@ -115,6 +117,7 @@ impl Watch {
 
 fn looks(config: &Config) -> Looks {
     let components = config.components().map(|path| config.resolve(path));
+    let components = components.flat_map(|file| [signatures_beside(&file), file]);
     let files = std::iter::once(config.path.clone()).chain(components);
     files.map(|file| (file.clone(), look(&file))).collect()
 }

@@ -62,7 +62,10 @@ impl Against {
     /// What is neither, and a number that there is not.
     pub fn of(text: Option<&str>, registry: &Registry) -> Result<Self, WhatIfError> {
         let Some(text) = text else {
-            return registry.active().map(Self::Set).ok_or(WhatIfError::NoActive);
+            return registry
+                .active()
+                .map(Self::Set)
+                .ok_or(WhatIfError::NoActive);
         };
         if text == "pinned" {
             return Ok(Self::Pinned);

@@ -16,6 +16,7 @@ use crate::medallion::definition::Definition;
 use crate::medallion::rules::{Rules, RulesError, Workshop};
 use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
 use crate::plugin::Sandbox;
+use crate::trust::Trust;
 
 /// Follows the `rulesets` table of one tenant.
 pub struct Registry {
@@ -35,6 +36,7 @@ pub struct Registry {
     /// Staged sets up to this one were warmed; the last of them is held, and its components with it.
     pub(super) warmed: RuleSetNumber,
     pub(super) warm: Option<Rules>,
+    pub(super) trust: Trust,
 }
 
 impl Registry {
@@ -61,6 +63,7 @@ impl Registry {
             warming: None,
             warmed: RuleSetNumber(0),
             warm: None,
+            trust: Trust::default(),
         };
         registry.take_up(stored);
         Ok(registry)

@@ -97,7 +97,7 @@ async fn shadow(
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Compare).await?;
     to_its_end(async move {
-        let mut changes = app.rules(&known.lake, &tenant).await?;
+        let mut changes = app.rules(&known, &tenant).await?;
         let act = Act::shadow(number, begins, &why);
         let who = Who {
             by: actor.by.clone(),
@@ -126,7 +126,7 @@ pub async fn report(
     Path((tenant, number)): Path<(Tenant, i64)>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, .. } = app.admit(&bearer, &tenant, Right::Compare).await?;
-    let registry = app.rules(&known.lake, &tenant).await?.registry;
+    let registry = app.rules(&known, &tenant).await?.registry;
     let number = RuleSetNumber(number);
     let state = registry.state(registry.set(number)?).as_str();
     let found = merged(&known.lake, &tenant, &registry, number, None).await?;
@@ -157,9 +157,9 @@ pub async fn what_if(
     let Admitted { known, .. } = app.admit(&bearer, &tenant, Right::Compare).await?;
     let place = app.asking.clone().try_acquire_owned();
     let place = place.map_err(|_| ApiError::busy("asking what-if"))?;
-    let mut registry = app.rules(&known.lake, &tenant).await?.registry;
+    let mut registry = app.rules(&known, &tenant).await?.registry;
     let number = RuleSetNumber(number);
-    registry.set(number)?;
+    registry.check_trust_in(number)?;
     let against = Against::of(asked.against.as_deref(), &registry)?;
     let scope = Scope::of(&Written {
         from: asked.from,

@@ -5,6 +5,7 @@ mod limits;
 mod rights;
 mod rules;
 mod shadow;
+mod signed;
 mod tenants;
 
 use std::path::{Path, PathBuf};

@@ -24,7 +24,12 @@ fn printed(place: &Place, arguments: &[&str]) -> Value {
 /// A tenant that leaves what judges beside a whole core, and a stricter set that is staged.
 fn with_a_staged_set(place: &Place) -> (std::path::PathBuf, crate::place::Host, Server, i64) {
     let (events, file) = pipeline(place, "retail", 0..10);
-    let beside = version(place, &file, "\n[event]", "\n[shadow]\ncpu = 1.0\n\n[event]");
+    let beside = version(
+        place,
+        &file,
+        "\n[event]",
+        "\n[shadow]\ncpu = 1.0\n\n[event]",
+    );
     std::fs::rename(beside, &file).unwrap();
     let strict = version(place, &file, LOOSE, STRICT);
     let (mut host, server) = host(place, &["pipelines"]);
@@ -43,12 +48,19 @@ fn a_shadow_over_http_reports_what_the_command_line_prints_and_the_page_shows() 
     let (events, mut host, author, number) = with_a_staged_set(&place);
     let at = |what: &str| format!("/v1/tenants/retail/rules/{number}/{what}");
     let why = json!({ "why": "see what it does" });
-    assert_eq!(author.get("/v1/tenants/retail").well()["shadow"], json!(null));
+    assert_eq!(
+        author.get("/v1/tenants/retail").well()["shadow"],
+        json!(null)
+    );
 
     let said = author.get(&at("report")).badly(404);
     assert!(said.contains("no report of rule set"), "{said}");
-    author.post("/v1/tenants/retail/rules/1/shadow", &why).badly(409);
-    author.post("/v1/tenants/retail/rules/77/shadow", &why).badly(404);
+    author
+        .post("/v1/tenants/retail/rules/1/shadow", &why)
+        .badly(409);
+    author
+        .post("/v1/tenants/retail/rules/77/shadow", &why)
+        .badly(404);
     let begun = author.post(&at("shadow"), &why).well();
     let wanted = json!({ "tenant": "retail", "number": number, "state": "shadow" });
     assert_eq!(begun, wanted);
@@ -61,15 +73,33 @@ fn a_shadow_over_http_reports_what_the_command_line_prints_and_the_page_shows() 
     });
 
     let report = author.get(&at("report")).well();
-    assert_eq!(report, printed(&place, &["report", "retail", &number.to_string()]));
-    assert_eq!((&report["state"], &report["comparison"]["changed"]), (&json!("shadow"), &json!(10)));
+    assert_eq!(
+        report,
+        printed(&place, &["report", "retail", &number.to_string()])
+    );
+    assert_eq!(
+        (&report["state"], &report["comparison"]["changed"]),
+        (&json!("shadow"), &json!(10))
+    );
     // Without a token, who is on this machine sees sums of it and no rows.
-    let anyone = Server { token: None, ..author.clone() };
+    let anyone = Server {
+        token: None,
+        ..author.clone()
+    };
     let shown = anyone.get("/v1/tenants/retail").well()["shadow"].clone();
-    assert_eq!((&shown["number"], &shown["against"]), (&json!(number), &json!(1)));
-    assert_eq!((&shown["rows"], &shown["changed"]), (&json!(20), &json!(10)));
+    assert_eq!(
+        (&shown["number"], &shown["against"]),
+        (&json!(number), &json!(1))
+    );
+    assert_eq!(
+        (&shown["rows"], &shown["changed"]),
+        (&json!(20), &json!(10))
+    );
     let money = shown["money"].as_array().unwrap();
-    let net = money.iter().find(|sum| sum["measure"] == "daily_sales.net_amount").unwrap();
+    let net = money
+        .iter()
+        .find(|sum| sum["measure"] == "daily_sales.net_amount")
+        .unwrap();
     // Of each ten sales of 1 to 10 pieces, those of 6 to 10 go.
     assert_eq!(
         (&net["before"], &net["after"], &net["difference"]),
@@ -84,9 +114,16 @@ fn a_shadow_over_http_reports_what_the_command_line_prints_and_the_page_shows() 
         author.get("/v1/tenants/retail").well()["shadow"] == json!(null)
     });
     // What was found stays.
-    assert_eq!(approver.get(&at("report")).well()["comparison"], report["comparison"]);
+    assert_eq!(
+        approver.get(&at("report")).well()["comparison"],
+        report["comparison"]
+    );
     let audit = author.get("/v1/tenants/retail/audit").well();
-    let told: Vec<String> = audit.as_array().unwrap().iter().filter(|row| row["action"] == "rules shadow")
+    let told: Vec<String> = audit
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["action"] == "rules shadow")
         .map(|row| {
             let text = |name: &str| row[name].as_str().unwrap_or_default();
             format!("{} {} {}", text("via"), text("target"), text("result"))
@@ -111,12 +148,18 @@ fn what_if_over_http_is_that_of_the_command_line_for_who_has_a_token() {
     let set = number.to_string();
 
     let found = author.get(&at("")).well();
-    assert_eq!((&found["against"], &found["comparison"]["changed"]), (&json!("1"), &json!(5)));
+    assert_eq!(
+        (&found["against"], &found["comparison"]["changed"]),
+        (&json!("1"), &json!(5))
+    );
     let same = printed(&place, &["what-if", "retail", &set]);
     assert_eq!(without_cost(&found), without_cost(&same));
     let query = "?topic=retail.ndjson&partition=0&from=1&to=2025-03-01&against=pinned";
     let found = author.get(&at(query)).well();
-    assert_eq!((&found["against"], &found["comparison"]["rows"]), (&json!("each row's own"), &json!(0)));
+    assert_eq!(
+        (&found["against"], &found["comparison"]["rows"]),
+        (&json!("each row's own"), &json!(0))
+    );
     let found = author.get(&at("?from=2025-03-01")).well();
     assert_eq!(found["comparison"]["rows"], 10);
 
@@ -132,12 +175,23 @@ fn what_if_over_http_is_that_of_the_command_line_for_who_has_a_token() {
     }
     author.get(&at("?against=77")).badly(404);
     author.get("/v1/tenants/retail/rules/77/what-if").badly(404);
-    Server { token: None, ..author.clone() }.get(&at("")).badly(401);
+    Server {
+        token: None,
+        ..author.clone()
+    }
+    .get(&at(""))
+    .badly(401);
     let other = author.with(&token(&place, "north", "author"));
     other.get(&at("")).badly(403);
     // Nothing was changed by it.
     let audit = author.get("/v1/tenants/retail/audit").well();
-    assert!(audit.as_array().unwrap().iter().all(|row| !row["action"].as_str().unwrap().contains("what")));
+    assert!(
+        audit
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| !row["action"].as_str().unwrap().contains("what"))
+    );
     let (ended, log) = host.stop();
     assert!(ended.success(), "{log}");
 }
@@ -149,8 +203,15 @@ async fn more_messages_than_a_what_if_may_have_are_refused_by_the_log_or_as_they
     place.run_to_the_end(&file);
     let lake = Lake::open(place.lake().to_str().unwrap()).unwrap();
     let tenant = "retail".parse().unwrap();
-    let mut registry = Changes::open(&lake, &tenant, Sandbox::new().unwrap()).await.unwrap().registry;
-    let of_partition = Written { topic: Some("retail.ndjson".to_owned()), partition: Some(0), ..Written::default() };
+    let mut registry = Changes::open(&lake, &tenant, Sandbox::new().unwrap())
+        .await
+        .unwrap()
+        .registry;
+    let of_partition = Written {
+        topic: Some("retail.ndjson".to_owned()),
+        partition: Some(0),
+        ..Written::default()
+    };
     for (scope, most, fits) in [
         (Scope::all(), 9, false),
         (Scope::all(), 10, true),
@@ -160,11 +221,22 @@ async fn more_messages_than_a_what_if_may_have_are_refused_by_the_log_or_as_they
         let scope = Scope { most, ..scope };
         let one = RuleSetNumber(1);
         let mut read = 0;
-        let found = what_if(&lake, &tenant, &mut registry, one, Against::Pinned, &scope, |progress| read = progress.messages);
+        let found = what_if(
+            &lake,
+            &tenant,
+            &mut registry,
+            one,
+            Against::Pinned,
+            &scope,
+            |progress| read = progress.messages,
+        );
         match found.await {
             Ok(found) => assert!(fits && found.rows == 10),
             Err(error) => {
-                assert!(!fits && matches!(error, WhatIfError::TooMany { most: 9 }), "{error}");
+                assert!(
+                    !fits && matches!(error, WhatIfError::TooMany { most: 9 }),
+                    "{error}"
+                );
                 assert_eq!(read, 0, "it went on");
             }
         }

@@ -9,6 +9,7 @@ use super::super::common::sandbox;
 use crate::author::inspect::{Inspected, described};
 use crate::plugin::{Description, Sandbox};
 use crate::told::told;
+use crate::trust::Signatures;
 
 /// Check components: the step, what they import, their description, and whether they take their
 /// params. Says why not
@@ -76,10 +77,14 @@ fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
     let inspected = Inspected::open(&sandbox()?, &args.file)?;
     let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
-    print!(
-        "{}{}",
-        inspected.summary(),
-        described(&configured.description)
-    );
+    print!("{}", inspected.summary());
+    for signature in &Signatures::beside(&args.file)? {
+        let of = match signature.is_of(inspected.digest) {
+            true => "",
+            false => ", of other bytes: it counts for nothing",
+        };
+        println!("signed    with {}{of}", signature.key.id());
+    }
+    print!("{}", described(&configured.description));
     Ok(())
 }

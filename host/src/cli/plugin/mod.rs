@@ -5,6 +5,7 @@ mod cases;
 mod check;
 mod create;
 mod run;
+mod sign;
 
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,8 @@ enum Verb {
     Inspect(check::InspectArgs),
     Run(run::Args),
     Bench(bench::Args),
+    Keygen(sign::KeygenArgs),
+    Sign(sign::Args),
 }
 
 /// # Errors
@@ -58,6 +61,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Verb::Inspect(args) => check::inspect(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Keygen(args) => sign::keygen(&args),
+        Verb::Sign(args) => sign::run(&args),
     }
 }
 

@@ -17,6 +17,7 @@ pub async fn stage(
     let config = pipeline.of(tenant)?;
     let lake = lake.of(&config)?;
     let mut changes = Changes::open(&lake, tenant, sandbox()?).await?;
+    changes.registry.set_trust(config.trust.clone());
     let who = Who {
         by: user(),
         why: why.unwrap_or_else(|| format!("staged from {}", config.path.display())),

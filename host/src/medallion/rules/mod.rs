@@ -22,6 +22,7 @@ use crate::plugin::{
     Component, Configured, Description, GroupDescription, Limits, PluginError, RowDescription,
     Sandbox, Step,
 };
+use crate::trust::Distrust;
 
 /// Why a definition can't be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,12 @@ pub enum RulesError {
         step: &'static str,
         name: String,
         problem: String,
+    },
+    #[error("{step} component {name}: {source}")]
+    Untrusted {
+        step: &'static str,
+        name: String,
+        source: Distrust,
     },
     #[error(
         "[{section}] money names {name}, and no gold table has such a decimal measure; there are: {known}"

@@ -91,7 +91,11 @@ impl Shadow {
             };
             begin(reporter, active.clone(), staged, *share)
         };
-        let over = slot.follow(registry, pair, start).await;
+        let trusted = pair.map_or(Ok(()), |(set, _)| registry.check_trust_in(set));
+        let over = match trusted {
+            Ok(()) => slot.follow(registry, pair, start).await,
+            Err(error) => Some(error.to_string()),
+        };
         let (Some(reason), Some((set, against))) = (over, pair) else {
             return;
         };

@@ -72,7 +72,9 @@ mod tests {
         let lake = Lake::open("memory:///").unwrap();
         let config = Config::parse(TOML, Path::new("north.toml")).unwrap();
         let sandbox = Sandbox::new().unwrap();
-        let mut registry = Registry::open(&lake, &config.tenant, sandbox).await.unwrap();
+        let mut registry = Registry::open(&lake, &config.tenant, sandbox)
+            .await
+            .unwrap();
         let who = Who {
             by: "ann".to_owned(),
             why: "a test".to_owned(),
@@ -100,7 +102,9 @@ mod tests {
         }
         let held = async || {
             let folders = lake.list_folders(&reports(&config.tenant)).await.unwrap();
-            let numbers = folders.iter().map(|name| RuleSetNumber(name.parse().unwrap()));
+            let numbers = folders
+                .iter()
+                .map(|name| RuleSetNumber(name.parse().unwrap()));
             numbers.collect::<BTreeSet<_>>()
         };
         assert_eq!(held().await.len(), 17);

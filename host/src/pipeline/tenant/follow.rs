@@ -94,8 +94,9 @@ impl TenantLayers {
         }
     }
 
-    /// A rule set that the tables can hold the rows of.
+    /// A rule set whose components are trusted, and whose rows the tables can hold.
     async fn fitting(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
+        self.registry.check_trust_in(number)?;
         let rules = self.registry.rules(number).await?;
         fit::fits_bronze(&self.bronze.table, &rules)?;
         fit::fits_silver(&self.silver.table, &rules)?;

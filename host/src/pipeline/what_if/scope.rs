@@ -90,9 +90,8 @@ impl Scope {
 
     /// Whether a file may hold such messages, as far as the log tells.
     pub(super) fn may_lie_in(&self, file: &File) -> bool {
-        let in_time = taken_in(file).is_none_or(|times| {
-            times.start < self.time.end && times.end > self.time.start
-        });
+        let in_time = taken_in(file)
+            .is_none_or(|times| times.start < self.time.end && times.end > self.time.start);
         let in_offsets = match file.bound("_offset") {
             Some(Bound::Integer(first, last)) => {
                 *first < self.offsets.end && *last >= self.offsets.start
