@@ -61,7 +61,7 @@ pub struct Asked {
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/rules/{number}/shadow", tag = "rules", security(("token" = [])),
     params(("tenant" = String, Path), ("number" = i64, Path)), request_body = Why, responses(
     (status = 200, body = Stands), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-    (status = 409, body = Problem),
+    (status = 409, body = Problem), (status = 422, body = Problem),
 ))]
 pub async fn begin(
     State(app): Shared,
@@ -76,7 +76,7 @@ pub async fn begin(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/rules/{number}/shadow", tag = "rules", security(("token" = [])),
     params(("tenant" = String, Path), ("number" = i64, Path)), request_body = Why, responses(
     (status = 200, body = Stands), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-    (status = 409, body = Problem),
+    (status = 409, body = Problem), (status = 422, body = Problem),
 ))]
 pub async fn end(
     State(app): Shared,
