@@ -43,3 +43,5 @@ pub mod schema;
 pub mod told;
 
 pub mod trust;
+
+pub mod oci;

@@ -42,6 +42,10 @@ mod shadow;
 /// nothing.
 mod signed;
 
+/// Components in a real OCI registry: pinned by digest, signed as they were, and nothing else taken for
+/// them.
+mod oci_registry;
+
 /// What the README tells to type is typed.
 mod readme;
 

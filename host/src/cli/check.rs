@@ -35,6 +35,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let mut workshop = Workshop::new(sandbox.clone());
             workshop.set_deadline(config.limits.deadline());
             let ready = Plan::of(&config, None)
+                .await
                 .map_err(anyhow::Error::from)
                 .and_then(|plan| {
                     let rules =

@@ -79,7 +79,7 @@ impl Changes {
     /// `ActiveAlready` where nothing differs, what does not fit, or a lake that can't be written.
     pub async fn stage(&mut self, config: &Config, who: &Who) -> Result<Staged, ChangeError> {
         let active = self.registry.active();
-        let plan = Plan::of(config, self.registry.active_definition())?;
+        let plan = Plan::of(config, self.registry.active_definition()).await?;
         if let Some(number) = active
             && self.registry.definition(number) == Some(&plan.definition)
         {

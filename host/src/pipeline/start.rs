@@ -69,7 +69,7 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
         why: format!("{path} as it was at start"),
     };
     let registry = &mut changes.registry;
-    let plan = Plan::of(config, registry.active_definition())?;
+    let plan = Plan::of(config, registry.active_definition()).await?;
     let is_like =
         |other: Option<&_>| other.is_some_and(|other| plan.definition.has_rules_of(other));
     let as_before = is_like(registry.toml());
@@ -151,7 +151,7 @@ pub async fn load_dimension(
         let held = active.filter(|active| active.dimensions.contains_key(name));
         let (mut plan, cause) = match held {
             Some(held) => (Plan::unchanged(held), Cause::Dimension),
-            None => (Plan::of(config, active)?, Cause::Toml),
+            None => (Plan::of(config, active).await?, Cause::Toml),
         };
         let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
             let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::config::{Config, ConfigError};
 use crate::names::Tenant;
+use crate::oci::in_registry;
 use crate::trust::Trust;
 
 /// Files that may be sent beside a TOML.
@@ -33,6 +34,10 @@ pub enum UploadError {
     NoToml,
     #[error("the TOML names component {component}, and no file of that name was sent")]
     Missing { component: String },
+    #[error(
+        "a host fetches nothing for those who send it a TOML: pull {component} with `assay plugin pull`, and send the file"
+    )]
+    InRegistry { component: String },
     #[error("the TOML names two components {name} in different folders; give them different names")]
     Ambiguous { name: String },
     #[error("the TOML is of tenant {found}, and was sent for tenant {wanted}")]
@@ -112,6 +117,11 @@ impl Upload {
         config.trust = trust;
         let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
         for component in config.components_mut() {
+            if let Some(named) = in_registry(component) {
+                return Err(UploadError::InRegistry {
+                    component: named.to_owned(),
+                });
+            }
             let name = file_name(component);
             let before = named.insert(name.clone(), component.clone());
             if before.is_some_and(|before| before != *component) {
@@ -194,6 +204,16 @@ mod tests {
             let said = unpack(&one, &["a.wasm"]).err().unwrap();
             assert!(said.contains("no file of that name was sent"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_component_in_a_registry_is_not_fetched_for_who_sends_its_name() {
+        let digest = "0".repeat(64);
+        let one = format!(
+            "[[validate]]\ncomponent = \"oci://localhost:1/rules/a.wasm@sha256:{digest}\"\n"
+        );
+        let said = unpack(&one, &["a.wasm"]).err().unwrap();
+        assert!(said.contains("assay plugin pull"), "{said}");
     }
 
     #[test]

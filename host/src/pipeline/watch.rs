@@ -14,6 +14,7 @@ use super::change::{ChangeError, Changes, user};
 use super::config::{Config, ConfigError};
 use crate::lake::Lake;
 use crate::names::Tenant;
+use crate::oci::in_registry;
 use crate::plugin::Sandbox;
 use crate::ruleset::Who;
 use crate::trust::signatures_beside;
@@ -116,7 +117,10 @@ impl Watch {
 }
 
 fn looks(config: &Config) -> Looks {
-    let components = config.components().map(|path| config.resolve(path));
+    let components = config
+        .components()
+        .filter(|path| in_registry(path).is_none());
+    let components = components.map(|path| config.resolve(path));
     let components = components.flat_map(|file| [signatures_beside(&file), file]);
     let files = std::iter::once(config.path.clone()).chain(components);
     files.map(|file| (file.clone(), look(&file))).collect()

@@ -57,6 +57,7 @@ pub(super) struct Compiled {
     pub exports: Exports,
     pub step: Step,
     pub imports: Vec<String>,
+    pub names: Vec<String>,
     /// The engine's clock runs as long as somebody can still call.
     _sandbox: Arc<Sandbox>,
 }
@@ -148,7 +149,11 @@ impl Sandbox {
         };
         let compiled = component::Component::from_binary(&self.engine, wasm).map_err(broken)?;
         let shape = compiled.component_type();
-        let step = step_of(shape.exports(&self.engine).map(|(name, _)| name), wanted)?;
+        let names: Vec<String> = shape
+            .exports(&self.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let step = step_of(names.iter().map(String::as_str), wanted)?;
         let imports: Vec<String> = shape
             .imports(&self.engine)
             .map(|(name, _)| name.to_owned())
@@ -164,6 +169,7 @@ impl Sandbox {
             exports,
             step,
             imports,
+            names,
             _sandbox: self.clone(),
         })))
     }
@@ -206,6 +212,11 @@ impl Component {
     /// What it asks for from outside, by its full names.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    /// What it offers, by its full names.
+    pub fn exports(&self) -> &[String] {
+        &self.0.names
     }
 
     /// Whether anybody else holds it, configured or not.

@@ -4,6 +4,7 @@ mod bench;
 mod cases;
 mod check;
 mod create;
+mod registry;
 mod run;
 mod sign;
 
@@ -48,6 +49,8 @@ enum Verb {
     Bench(bench::Args),
     Keygen(sign::KeygenArgs),
     Sign(sign::Args),
+    Push(registry::PushArgs),
+    Pull(registry::PullArgs),
 }
 
 /// # Errors
@@ -63,6 +66,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Keygen(args) => sign::keygen(&args),
         Verb::Sign(args) => sign::run(&args),
+        Verb::Push(args) => registry::run_push(&args),
+        Verb::Pull(args) => registry::run_pull(&args),
     }
 }
 

@@ -94,7 +94,7 @@ fn of_tenant(config: &Config) -> anyhow::Result<Setting> {
     config.validate.clear();
     config.enrich.clear();
     config.gold.clear();
-    let plan = Plan::of(&config, None)?;
+    let plan = block_on(async { Ok(Plan::of(&config, None).await?) })?;
     Ok(Setting::of_tenant(&plan.definition, &plan.blobs)?)
 }
 
