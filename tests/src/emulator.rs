@@ -2,7 +2,7 @@
 //! in the container or bucket `lake`; and a real OCI registry. They end with this process, however that
 //! ends.
 //!
-//! `.ci/setup tests` installs the registry, and the stores under `${XDG_CACHE_HOME:-~/.cache}/assay/emulators`.
+//! `.ci/setup tests` puts them under `${XDG_CACHE_HOME:-~/.cache}/assay/emulators`.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -154,12 +154,12 @@ impl Registry {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.yml"), config).unwrap();
         std::fs::write(folder.path().join("passwords"), passwords).unwrap();
-        let program = Path::new("/usr/bin/docker-registry");
+        let program = emulators().join("registry/usr/bin/docker-registry");
         Self {
             host,
             username: "ann",
             password: "only-for-tests",
-            running: Running::start_in(folder, port, program, &["serve", "config.yml"]),
+            running: Running::start_in(folder, port, &program, &["serve", "config.yml"]),
         }
     }
 

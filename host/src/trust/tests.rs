@@ -38,10 +38,9 @@ fn only_a_trusted_key_over_these_very_bytes_counts() {
         Err(Distrust::Changed { .. })
     ));
     // A trusted key that somebody else's signature was written under.
-    let forged = Signature {
-        key: ann.public().unwrap(),
-        ..by_bob.clone()
-    };
+    let bobs = serde_json::to_value(&by_bob).unwrap();
+    let bobs = bobs["signature"].as_str().unwrap();
+    let forged = Signature::new(ann.public().unwrap(), bobs).unwrap();
     assert!(matches!(
         anns.judge(component(), [&forged]),
         Err(Distrust::Changed { .. })
@@ -58,8 +57,9 @@ fn only_a_trusted_key_over_these_very_bytes_counts() {
 #[test]
 fn what_is_signed_is_the_text_that_the_documentation_says_as_openssl_sees_it() {
     let key = key();
-    let signature = key.sign(component()).unwrap();
-    let line = Signatures(vec![signature]).to_string();
+    let mut signatures = Signatures::default();
+    signatures.add(key.sign(component()).unwrap(), component());
+    let line = signatures.to_string();
     let base64 = line.lines().nth(1).unwrap().split_once(' ').unwrap().1;
     let bytes = openssl::base64::decode_block(base64).unwrap();
     let public = String::from(key.public().unwrap());
