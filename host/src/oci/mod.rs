@@ -8,6 +8,7 @@
 mod artifact;
 mod cache;
 mod client;
+mod credentials;
 mod reference;
 
 use bytes::Bytes;

@@ -7,7 +7,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
-use super::client::{Client, Credentials};
+use super::client::Client;
+use super::credentials::Credentials;
 use super::*;
 use crate::trust::SecretKey;
 

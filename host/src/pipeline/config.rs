@@ -1,6 +1,7 @@
 //! A tenant's pipeline as its TOML writes it. What can be checked from the text alone is checked
 //! here, with the line; what needs the components and the lake is checked where they are read.
 
+mod batch;
 mod check;
 mod gate;
 mod limits;
@@ -14,6 +15,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::batch::{BatchConfig, DedupConfig};
 pub use self::gate::{GateConfig, ShadowConfig};
 pub use self::limits::{BreakerConfig, LimitsConfig};
 pub use self::values::parse_duration;
@@ -271,47 +273,6 @@ pub struct DimensionConfig {
     pub columns: BTreeMap<String, FieldType>,
     /// `file`: CSV or NDJSON, loaded at start where nothing was loaded yet; relative to the TOML.
     pub file: Option<PathBuf>,
-}
-
-/// A batch is cut at whichever comes first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchConfig {
-    /// `rows`: how many messages.
-    pub rows: usize,
-    /// `bytes`: of payload.
-    pub bytes: usize,
-    /// `every`: after the batch's first message.
-    #[serde(deserialize_with = "duration")]
-    pub every: Duration,
-}
-
-impl Default for BatchConfig {
-    /// Half a second keeps what a sale waits for under a second; 32,768 rows keep what batches hold,
-    /// one gathering, one being judged and one being written, under 200 MiB, and larger ones are no
-    /// quicker.
-    fn default() -> Self {
-        Self {
-            rows: 32_768,
-            bytes: 32 << 20,
-            every: Duration::from_millis(500),
-        }
-    }
-}
-
-/// The index of the keys that are in silver.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DedupConfig {
-    /// `bytes`: of memory, about.
-    pub bytes: usize,
-}
-
-impl Default for DedupConfig {
-    /// Four million keys as they are, fifty million as filters: several days of sixty stores.
-    fn default() -> Self {
-        Self { bytes: 256 << 20 }
-    }
 }
 
 fn default_key() -> Spanned<Vec<String>> {

@@ -56,7 +56,7 @@ pub enum PlanError {
     Registry {
         toml: PathBuf,
         line: usize,
-        source: OciError,
+        source: Box<OciError>,
     },
     #[error(transparent)]
     Dimension(#[from] DimensionError),
@@ -199,7 +199,7 @@ async fn pulled(config: &Config, reference: &str, line: usize) -> Result<Found, 
     let failed = |source| PlanError::Registry {
         toml: config.path.clone(),
         line,
-        source,
+        source: Box::new(source),
     };
     let named: Reference = reference.parse().map_err(failed)?;
     let pulled = pull_pinned(reference, config.limits.component()).await;

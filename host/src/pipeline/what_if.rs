@@ -32,7 +32,7 @@ pub enum WhatIfError {
     #[error(transparent)]
     RuleSet(#[from] RuleSetError),
     #[error("{0}; with it, the tenant would stop there: mend it and stage it again")]
-    Compare(#[from] CompareError),
+    Compare(#[source] Box<CompareError>),
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error("no rule set is active; see `assay rules history`")]
@@ -45,6 +45,12 @@ pub enum WhatIfError {
     Against { text: String },
     #[error("there are more than {most} messages in that range")]
     TooMany { most: u64 },
+}
+
+impl From<CompareError> for WhatIfError {
+    fn from(error: CompareError) -> Self {
+        Self::Compare(Box::new(error))
+    }
 }
 
 /// What the rule set is compared with.

@@ -251,7 +251,9 @@ impl From<WhatIfError> for ApiError {
             WhatIfError::NoBronze { .. } => {
                 Self::conflict(text, "it is made as the tenant's pipeline starts")
             }
-            WhatIfError::Compare(CompareError::Arrow(_)) => Self::lake(&error),
+            WhatIfError::Compare(ref source) if matches!(**source, CompareError::Arrow(_)) => {
+                Self::lake(&error)
+            }
             WhatIfError::Compare(_) => Self::unfit(text, "mend what it says and stage it again"),
             WhatIfError::Layer(_) | WhatIfError::Lake(_) => Self::lake(&error),
         }
