@@ -8,6 +8,8 @@ mod place;
 
 mod emulator;
 
+mod till;
+
 /// What a member of a real Kafka's group sees: every message once, and a clear word when that
 /// can't be.
 mod kafka_source;
@@ -47,6 +49,11 @@ mod explode;
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
 
+mod machine;
+
+/// A host that wakes up in a log that others cleaned meanwhile.
+mod stale;
+
 /// Lakes in object stores: two hosts that get the same keys, and one of them killed.
 mod object_store;
 
@@ -60,6 +67,9 @@ mod faults;
 
 /// A real process that dies at each named step, and how often in which phase.
 mod phases;
+
+/// Rule sets that fail on the rows that are theirs.
+mod rules_fail;
 
 /// Other engines that write while rows flow, and columns that change under them.
 mod foreign;

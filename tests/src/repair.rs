@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::place::Place;
+use crate::place::{Place, told};
 
 /// A lake of sales that are all in gold.
 fn full() -> (Place, PathBuf) {
@@ -100,6 +100,68 @@ fn damaged_checkpoints_are_healed_for_readers_that_are_not_ours() {
     check(&place);
     let said = place.assay(&["table", "repair", "retail"]).well();
     assert!(said.lines().all(|line| line.ends_with(": whole")), "{said}");
+}
+
+/// What befalls a checkpoint.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Torn,
+    Missing,
+    WrongHint,
+}
+
+const DAMAGES: [Damage; 3] = [Damage::Torn, Damage::Missing, Damage::WrongHint];
+
+/// `ASSAY_CHECKPOINTS_TIMES` says how often a checkpoint is damaged in each way, while sales go on.
+#[test]
+fn a_damaged_checkpoint_stops_nobody_here_and_is_healed_for_others_each_time() {
+    const TABLES: [&str; 4] = ["bronze", "quarantine", "silver", "gold/daily_sales"];
+    let times = usize::try_from(told("ASSAY_CHECKPOINTS_TIMES").unwrap_or(1)).unwrap();
+    let place = Place::new();
+    let count = 3_000_usize;
+    let generate = ["generate", "sales", "--count", &count.to_string()];
+    let more = ["--stores", "5", "--ids"];
+    place.assay(&[&generate[..], &more].concat()).well();
+    let all = fs::read_to_string(place.path().join("sales/events/sales.ndjson")).unwrap();
+    let lines: Vec<&str> = all.split_inclusive('\n').collect();
+    let rounds = times * DAMAGES.len();
+    let mut parts = lines.chunks(lines.len().div_ceil(rounds + 1));
+    let events = place.write("events/sales.ndjson", parts.next().unwrap().concat());
+    let pipeline = place.retail_from_files(&events, &[]);
+    place.run_to_the_end(&pipeline);
+    let mut unreadable = 0;
+    for round in 0..rounds {
+        let damage = DAMAGES[round % DAMAGES.len()];
+        let table = TABLES[round / DAMAGES.len() % TABLES.len()];
+        let file = checkpoint(&place, table);
+        match damage {
+            Damage::Torn => tear(&file),
+            Damage::Missing => fs::remove_file(file).unwrap(),
+            Damage::WrongHint => {
+                fs::write(log(&place, table, "_last_checkpoint"), "{\"ver").unwrap()
+            }
+        }
+        unreadable += u32::from(!is_readable(&place, table));
+        if let Some(part) = parts.next() {
+            place.append(&events, &part.concat());
+        }
+        place.run_to_the_end(&pipeline);
+        let said = place.assay(&["table", "repair", "retail"]).well();
+        assert!(said.contains("a new"), "{damage:?} {table}: {said}");
+        assert!(is_readable(&place, table), "{damage:?} {table}");
+        let said = place.assay(&["table", "repair", "retail"]).well();
+        assert!(said.lines().all(|line| line.ends_with(": whole")), "{said}");
+    }
+    for part in parts {
+        place.append(&events, &part.concat());
+    }
+    place.run_to_the_end(&pipeline);
+    for reader in ["polars", "duckdb"] {
+        place.holds_expected(&["--ids", "sales/expected-ids.csv", "--reader", reader]);
+    }
+    crate::chaos::say(&format!(
+        "checkpoints: {times} of each of {DAMAGES:?}; {unreadable} times another engine could not read; each healed; 0 lost, 0 doubled"
+    ));
 }
 
 #[test]
