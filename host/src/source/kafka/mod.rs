@@ -71,6 +71,7 @@ pub struct KafkaOptions {
 pub struct KafkaSource {
     client: Option<Arc<Client>>,
     brokers: String,
+    topics: Vec<String>,
     events: mpsc::Receiver<Event>,
     commands: std_mpsc::Sender<Command>,
     finished: oneshot::Receiver<()>,
@@ -87,7 +88,7 @@ impl KafkaSource {
         let (event_sender, events) = mpsc::channel(WAITING);
         let (commands, command_receiver) = std_mpsc::channel();
         let (finish, finished) = oneshot::channel();
-        let brokers = options.brokers.clone();
+        let (brokers, topics) = (options.brokers.clone(), options.topics.clone());
         let reader = Reader::new(client.clone(), options, command_receiver, event_sender);
         std::thread::Builder::new()
             .name("kafka".to_owned())
@@ -100,6 +101,7 @@ impl KafkaSource {
         Ok(Self {
             client: Some(client),
             brokers,
+            topics,
             events,
             commands,
             finished,
@@ -167,6 +169,27 @@ impl Source for KafkaSource {
             Some((partition.clone(), (end - at).max(0)))
         });
         known.collect()
+    }
+
+    async fn ends(&mut self) -> Result<Vec<(Partition, Offset)>, SourceError> {
+        let Some(client) = self.client.clone() else {
+            return Ok(Vec::new());
+        };
+        let (brokers, topics) = (self.brokers.clone(), self.topics.clone());
+        asked(move || {
+            let mut ends = Vec::new();
+            for topic in &topics {
+                let described = client.describe(&brokers, &[topic])?;
+                let bounds = bounds_of(&client, &brokers, topic, &described)?;
+                ends.extend(
+                    bounds
+                        .into_iter()
+                        .map(|(partition, _, end)| (partition, end)),
+                );
+            }
+            Ok(ends)
+        })
+        .await
     }
 
     async fn commit_for_monitors(&mut self, progress: &[(Partition, Offset)]) {
@@ -253,21 +276,31 @@ pub async fn bounds(
     asked(move || {
         let client = asker(&brokers, &properties)?;
         let described = ask_for(&client, &brokers, &[&topic])?;
-        let mut found = Vec::new();
-        for described in described {
-            for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
-                let (begin, end) = starts::bounds(client.consumer(), &brokers, &topic, number)?;
-                let partition = Partition {
-                    topic: topic.as_str().into(),
-                    source: described.id.clone(),
-                    number,
-                };
-                found.push((partition, begin, end));
-            }
-        }
-        Ok(found)
+        bounds_of(&client, &brokers, &topic, &described)
     })
     .await
+}
+
+/// The partitions of a topic that was described, each with its bounds. Blocks.
+fn bounds_of(
+    client: &Client,
+    brokers: &str,
+    topic: &str,
+    described: &[topics::Described],
+) -> Result<Vec<(Partition, Offset, Offset)>, SourceError> {
+    let mut found = Vec::new();
+    for described in described {
+        for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
+            let (begin, end) = starts::bounds(client.consumer(), brokers, topic, number)?;
+            let partition = Partition {
+                topic: topic.into(),
+                source: described.id.clone(),
+                number,
+            };
+            found.push((partition, begin, end));
+        }
+    }
+    Ok(found)
 }
 
 /// A client that asks, and is in no group.
