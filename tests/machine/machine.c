@@ -7,7 +7,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,26 +86,23 @@ static int64_t nanoseconds(const struct timespec *time)
 
 /* Who waits until a moment of the wall clock waits a day longer where that is set back by a day, and
  * no longer where it is set forward: so has the kernel it. */
-int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
-			   const struct timespec *restrict until)
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
+		  const struct timespec *restrict until)
 {
-	static int (*_Atomic wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
-	if (!wait) {
-		/* Without a version, the symbol of decades ago may be found. */
-		void *found = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
-		wait = found ? found : dlsym(RTLD_NEXT, "pthread_cond_timedwait");
-	}
+	static int (*_Atomic wait)(cnd_t *, mtx_t *, const struct timespec *);
+	if (!wait)
+		wait = dlsym(RTLD_NEXT, "cnd_timedwait");
 	for (;;) {
 		struct timespec now;
 		clock_gettime(CLOCK_REALTIME, &now);
 		int64_t left = nanoseconds(until) - nanoseconds(&now);
 		if (left <= 0)
-			return ETIMEDOUT;
+			return thrd_timedout;
 		syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
 		int64_t end = nanoseconds(&now) + (left < PIECE ? left : PIECE);
 		struct timespec piece = {.tv_sec = end / SECOND, .tv_nsec = end % SECOND};
 		int ended = wait(condition, mutex, &piece);
-		if (ended != ETIMEDOUT)
+		if (ended != thrd_timedout)
 			return ended;
 	}
 }

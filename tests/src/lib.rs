@@ -51,6 +51,9 @@ mod full_disk;
 
 mod machine;
 
+/// A wall clock that jumps.
+mod clock;
+
 /// A host that wakes up in a log that others cleaned meanwhile.
 mod stale;
 

@@ -6,6 +6,8 @@
 
 mod assignment;
 
+mod clock;
+
 mod flow;
 
 mod native;
@@ -29,6 +31,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use self::clock::Clock;
 use self::native::{Client, What, list};
 use self::reader::{Command, Reader};
 use super::{Event, Source, SourceError};
@@ -46,6 +49,8 @@ const WAITING: usize = 8;
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long [`Source::source_of`] tries: a broker that restarts is back within it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the wall clock is looked at while nothing happens.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 /// How long [`Source::close`] waits for librdkafka, which hangs where brokers are away.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -75,6 +80,7 @@ pub struct KafkaSource {
     events: mpsc::Receiver<Event>,
     commands: std_mpsc::Sender<Command>,
     finished: oneshot::Receiver<()>,
+    clock: Clock,
 }
 
 impl KafkaSource {
@@ -105,7 +111,16 @@ impl KafkaSource {
             events,
             commands,
             finished,
+            clock: Clock::now(),
         })
+    }
+
+    /// Fails where the wall clock was set back.
+    fn check_clock(&mut self) -> Result<(), SourceError> {
+        match self.clock.set_back() {
+            Some(by) => Err(SourceError::ClockSetBack { by: by.as_secs() }),
+            None => Ok(()),
+        }
     }
 
     fn command(&self, command: Command) {
@@ -119,7 +134,19 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        loop {
+            if let Err(reason) = self.check_clock() {
+                return Some(Event::Stopped {
+                    partition: None,
+                    reason,
+                });
+            }
+            tokio::select! {
+                biased;
+                event = self.events.recv() => return event,
+                () = tokio::time::sleep(LOOK_AT_CLOCK) => {}
+            }
+        }
     }
 
     async fn source_of(&mut self, topic: &str) -> Result<Arc<str>, SourceError> {
@@ -131,15 +158,21 @@ impl Source for KafkaSource {
                 let client = client.as_ref()?;
                 Some(client.describe(&brokers, &[&name]))
             });
+            let brokers = self.brokers.clone();
             let unanswered = |reason: String| SourceError::Unreachable {
-                brokers: self.brokers.clone(),
+                brokers: brokers.clone(),
                 reason,
             };
-            let answer = match asked.await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => Err(unanswered("the source is closed".to_owned())),
-                Err(error) => Err(unanswered(error.to_string())),
+            // It may wait by a clock that was set back.
+            let answer = match tokio::time::timeout(REQUEST * 3, asked).await {
+                Ok(Ok(Some(answer))) => answer,
+                Ok(Ok(None)) => Err(unanswered("the source is closed".to_owned())),
+                Ok(Err(error)) => Err(unanswered(error.to_string())),
+                Err(_) => Err(unanswered("no answer in time".to_owned())),
             };
+            if answer.is_err() {
+                self.check_clock()?;
+            }
             match answer {
                 Err(error) if error.is_transient() && Instant::now() < until => {
                     tracing::warn!(topic, %error, "the topic's id could not be read again; trying on");
