@@ -51,6 +51,9 @@ mod full_disk;
 
 mod machine;
 
+/// A disk that breaks in the middle of a write.
+mod broken_disk;
+
 /// A wall clock that jumps.
 mod clock;
 
