@@ -17,6 +17,9 @@ mod kafka_source;
 /// From Kafka to gold: killed on the way, and with topics that are not what they were.
 mod kafka_road;
 
+/// Topics that are made again, expire unread and grow, as often as is asked for.
+mod topic_changes;
+
 /// A Kafka that asks for TLS and a password, which no log, error or table may repeat.
 mod kafka_secured;
 
