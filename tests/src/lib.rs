@@ -77,6 +77,9 @@ mod faults;
 /// A real process that dies at each named step, and how often in which phase.
 mod phases;
 
+/// Hosts that die in the middle of a rebalance.
+mod rebalance;
+
 /// Rule sets that fail on the rows that are theirs.
 mod rules_fail;
 
