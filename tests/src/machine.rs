@@ -34,7 +34,7 @@ impl Machine {
         assert!(built.status.success(), "{said}");
         let path = folder.path().join("numbers");
         std::fs::write(&path, [0; 16]).unwrap();
-        let numbers = File::options().write(true).open(path).unwrap();
+        let numbers = File::options().read(true).write(true).open(path).unwrap();
         Self {
             folder,
             numbers,
@@ -60,6 +60,13 @@ impl Machine {
     /// Has the so manieth write or sync from here on fail. One fails, then the disk is good again.
     pub fn break_disk(&self, after: u32) {
         self.set(WRITES, i64::from(after));
+    }
+
+    /// Whether the disk has broken since it was told to.
+    pub fn has_broken(&self) -> bool {
+        let mut bytes = [0; 8];
+        self.numbers.read_exact_at(&mut bytes, WRITES).unwrap();
+        i64::from_ne_bytes(bytes) <= 0
     }
 
     fn set(&self, at: u64, number: i64) {

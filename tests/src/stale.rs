@@ -17,6 +17,8 @@ use crate::till::{counted, has_each_once};
 const TABLES: [&str; 4] = ["bronze", "quarantine", "silver", "gold/daily_sales"];
 /// Longer than a host trusts what it knew of a log, in seconds.
 const LONG: i64 = 11 * 60;
+/// Sales come in so many files: each brings a batch of its own, so that a run makes some versions.
+const FILES: u32 = 5;
 /// Runs of the other host within which the log must have been cleaned.
 const RUNS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +32,6 @@ const UPKEEP: [(&str, &str); 3] = [
 struct Shop {
     place: Place,
     pipeline: PathBuf,
-    events: PathBuf,
     machine: Machine,
     random: ChaCha8Rng,
     sold: u32,
@@ -42,17 +43,18 @@ impl Shop {
         for (name, value) in UPKEEP {
             place.set(name, value);
         }
-        let events = place.write("events/sales.ndjson", "");
+        for file in 0..FILES {
+            place.write(&format!("events/{file}.ndjson"), "");
+        }
         let small = "\n[batch]\nrows = 10\nevery = \"20ms\"\n\n[event]";
         let pipeline = place.retail_from_files(
-            &events,
+            &place.path().join("events"),
             &[("\n[event]", small), ("every = \"5s\"", "every = \"50ms\"")],
         );
         let machine = Machine::new(&place.lake());
         Self {
             place,
             pipeline,
-            events,
             machine,
             random: ChaCha8Rng::seed_from_u64(seed),
             sold: 0,
@@ -64,9 +66,13 @@ impl Shop {
     }
 
     fn sell(&mut self, count: u32) {
-        let sales: String = (self.sold..self.sold + count).map(sale).collect();
+        let ids = self.sold..self.sold + count;
+        for file in 0..FILES {
+            let sales = ids.clone().filter(|id| id % FILES == file).map(sale);
+            let path = self.place.path().join(format!("events/{file}.ndjson"));
+            self.place.append(&path, &sales.collect::<String>());
+        }
         self.sold += count;
-        self.place.append(&self.events, &sales);
     }
 
     fn log(&self, table: &str) -> PathBuf {
