@@ -89,6 +89,15 @@ impl Till {
         self.producer = Producer::new(&broker.brokers(), &BTreeMap::new()).unwrap();
     }
 
+    /// The topic gets one more partition.
+    pub async fn grow(&mut self) {
+        let broker = kafka::shared();
+        self.sent.push(Vec::new());
+        broker.add_partitions(&self.topic, self.sent.len()).await;
+        // A producer that knew the topic would not know it at once.
+        self.producer = Producer::new(&broker.brokers(), &BTreeMap::new()).unwrap();
+    }
+
     pub fn below(&mut self, end: u32) -> u32 {
         self.random.next_u32() % end
     }

@@ -167,9 +167,7 @@ async fn a_partition_that_is_added_is_read_from_its_first_message() {
     till.judge();
     for round in 0..times() {
         let mut host = (round % 2 == 0).then(|| host(&till));
-        till.sent.push(Vec::new());
-        let count = till.sent.len();
-        kafka::shared().add_partitions("added", count).await;
+        till.grow().await;
         let some = 1 + till.below(5);
         till.sell(some);
         match &mut host {
