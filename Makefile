@@ -4,10 +4,10 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test chaos bench check components examples languages setup
+.PHONY: help demo test chaos bench bench-sandbox check components examples languages setup
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 demo: components ## sixty stores start selling, and tables fill before your eyes
 	$(ASSAY) demo $(ARGS)
@@ -30,6 +30,11 @@ bench: ## what it costs: CPU an event, events a second, memory, commits (release
 	$(CARGO) build --release --package assay
 	$(CARGO) run --quiet --release --package assay -- plugin build
 	$(CARGO) bench --package assay-tests --bench road -- $(ARGS)
+
+bench-sandbox: ## what the sandbox costs, and how soon it is rid of who means harm (release build)
+	$(CARGO) build --release --package assay
+	$(CARGO) run --quiet --release --package assay -- plugin build
+	$(CARGO) bench --package assay-tests --bench sandbox
 
 check: setup ## format and lints, with warnings denied
 	$(CARGO) fmt --all --check

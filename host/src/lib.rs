@@ -41,3 +41,7 @@ pub mod processor;
 pub mod schema;
 
 pub mod told;
+
+pub mod trust;
+
+pub mod oci;

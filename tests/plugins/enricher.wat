@@ -24,10 +24,10 @@
         (br $more)))
     (local.get $at))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (call $alloc (local.get 3)))
-  (func (export "assay:rules/enrichment@0.1.0#configure") (param i32 i32) (result i32) (i32.const 16))
-  (func (export "assay:rules/enrichment@0.1.0#describe") (result i32) (i32.const 4192))
+  (func (export "assay:rules/enrichment@0.1.1#configure") (param i32 i32) (result i32) (i32.const 16))
+  (func (export "assay:rules/enrichment@0.1.1#describe") (result i32) (i32.const 4192))
   TOP
-  (func (export "assay:rules/enrichment@0.1.0#enrich")
+  (func (export "assay:rules/enrichment@0.1.1#enrich")
     (param $rows i32) (param $columns i32) (param $count i32) (result i32)
     (local $i i32) (local $at i32) (local $has i32) (local $scores i32) (local $offsets i32)
     (local.set $at (i32.load offset=4 (local.get $columns)))

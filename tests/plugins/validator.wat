@@ -1,7 +1,7 @@
 ;; A validator that reads `quantity`. Where it is 13, what stands for AT13 happens, with the row's
 ;; number in $i; elsewhere the row is good. What stands for TOP is outside of its functions.
 (module
-  (import "assay:rules/host@0.1.0" "log" (func $log (param i32 i32 i32)))
+  (import "assay:rules/host@0.1.1" "log" (func $log (param i32 i32 i32)))
   (memory (export "memory") 2)
   (global $free (mut i32) (i32.const 65536))
   (data (i32.const 1024) "it hurts")
@@ -23,8 +23,8 @@
         (br $more)))
     (local.get $at))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (call $alloc (local.get 3)))
-  (func (export "assay:rules/validation@0.1.0#configure") (param i32 i32) (result i32) (i32.const 16))
-  (func (export "assay:rules/validation@0.1.0#describe") (result i32) (i32.const 4192))
+  (func (export "assay:rules/validation@0.1.1#configure") (param i32 i32) (result i32) (i32.const 16))
+  (func (export "assay:rules/validation@0.1.1#describe") (result i32) (i32.const 4192))
   ;; At most 100 verdicts, from 2048 on.
   (func $refuse (param $n i32) (param $row i32) (local $at i32)
     (local.set $at (i32.add (i32.const 2048) (i32.shl (local.get $n) (i32.const 4))))
@@ -32,7 +32,7 @@
     (i32.store offset=8 (local.get $at) (i32.const 1024))
     (i32.store offset=12 (local.get $at) (i32.const 8)))
   TOP
-  (func (export "assay:rules/validation@0.1.0#validate")
+  (func (export "assay:rules/validation@0.1.1#validate")
     (param $rows i32) (param $columns i32) (param $count i32) (result i32)
     (local $i i32) (local $at i32) (local $value i64) (local $n i32)
     (local.set $at (i32.load offset=4 (local.get $columns)))

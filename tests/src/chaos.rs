@@ -4,8 +4,10 @@
 //! What the operating system and the network make of it is not in the seed's hands: the same seed
 //! brings the same faults in the same order at the same moments, not the same interleaving.
 //!
-//! `ASSAY_CHAOS_ONLY` names what alone is to happen, as in `kill` or `stop,broker`; then
-//! `ASSAY_CHAOS_PAUSE` says how many milliseconds lie between, at least.
+//! `ASSAY_CHAOS_ONLY` names what alone is to happen, as in `kill` or `stop,broker`: `kill`, `freeze`,
+//! `stop` (SIGTERM, and the next time that host joins again), `broker`. `ASSAY_CHAOS_PAUSE` says how
+//! many milliseconds lie between, up to twice as many; `ASSAY_CHAOS_AT_ONCE` to how many of the three
+//! hosts it happens at once; `ASSAY_CHAOS_RATE` how many events a second are produced meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,8 +26,6 @@ const MACHINES: usize = 3;
 const RATE: u64 = 1_500;
 /// After which the group takes a member for gone.
 const SESSION: Duration = Duration::from_secs(3);
-/// As the broker has it for groups of that protocol, and a little more.
-const KEPT: Duration = Duration::from_secs(9);
 /// Within which a host that is told to stop has to be gone.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -54,6 +54,8 @@ struct Chaos {
     done: BTreeMap<&'static str, u32>,
     /// What may happen, as often as it shall.
     things: Vec<&'static str>,
+    /// To how many hosts at once.
+    at_once: usize,
     /// When a host that had been killed was started again.
     restarts: Vec<SystemTime>,
 }
@@ -91,6 +93,7 @@ impl Chaos {
             hosts: [const { None }; MACHINES],
             done: BTreeMap::new(),
             things: things(),
+            at_once: told("ASSAY_CHAOS_AT_ONCE").map_or(1, |hosts| usize::try_from(hosts).unwrap()),
             restarts: Vec::new(),
         }
     }
@@ -139,38 +142,58 @@ impl Chaos {
     /// One thing happens.
     fn happen(&mut self) {
         self.check_alive();
-        let machine = self.below(MACHINES as u32) as usize;
+        let first = self.below(MACHINES as u32) as usize;
         let what = self.below(u32::try_from(self.things.len()).unwrap());
-        if self.hosts[machine].is_none() {
+        let machines = (first..first + self.at_once.min(MACHINES)).map(|at| at % MACHINES);
+        let (here, gone): (Vec<_>, Vec<_>) =
+            machines.partition(|machine| self.hosts[*machine].is_some());
+        for machine in gone {
             self.start(machine);
             self.note("joins");
+        }
+        if here.is_empty() {
             return;
         }
         match self.things[what as usize] {
-            "kill" => {
-                self.hosts[machine] = None;
-                self.note("kill -9");
-                self.wait(0, 600);
-                self.restarts.push(SystemTime::now());
-                self.start(machine);
-            }
-            "freeze" => {
-                self.hosts[machine].as_ref().unwrap().signal("STOP");
-                std::thread::sleep(SESSION);
-                self.wait(500, 2_000);
-                self.hosts[machine].as_ref().unwrap().signal("CONT");
-                self.note("SIGSTOP past the session");
-            }
-            "stop" => self.stop(machine, "SIGTERM"),
+            "kill" => self.kill(&here),
+            "freeze" => self.freeze(&here),
+            "stop" => here
+                .into_iter()
+                .for_each(|machine| self.stop(machine, "SIGTERM")),
             _ => {
                 self.kafka.stop();
                 self.note("broker restarts");
                 self.wait(300, 1_500);
                 if self.below(2) == 0 {
-                    self.stop(machine, "SIGTERM without a broker");
+                    here.into_iter()
+                        .for_each(|machine| self.stop(machine, "SIGTERM without a broker"));
                 }
                 self.kafka.resume();
             }
+        }
+    }
+
+    fn kill(&mut self, machines: &[usize]) {
+        for machine in machines {
+            self.hosts[*machine] = None;
+            self.note("kill -9");
+        }
+        self.wait(0, 600);
+        for machine in machines {
+            self.restarts.push(SystemTime::now());
+            self.start(*machine);
+        }
+    }
+
+    fn freeze(&mut self, machines: &[usize]) {
+        for machine in machines {
+            self.hosts[*machine].as_ref().unwrap().signal("STOP");
+            self.note("SIGSTOP past the session");
+        }
+        std::thread::sleep(SESSION);
+        self.wait(500, 2_000);
+        for machine in machines {
+            self.hosts[*machine].as_ref().unwrap().signal("CONT");
         }
     }
 
@@ -207,11 +230,12 @@ fn things() -> Vec<&'static str> {
 async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
     let (name, protocol) = PROTOCOLS[(seed % 3) as usize];
     let mut chaos = Chaos::new(seed, protocol).await;
-    let count = RATE * length.as_secs();
+    let rate = told("ASSAY_CHAOS_RATE").unwrap_or(RATE);
+    let count = rate * length.as_secs();
     say(&format!(
         "chaos: seed {seed}, {name}, {count} events over {length:?}"
     ));
-    let (count, rate, seed) = (count.to_string(), RATE.to_string(), seed.to_string());
+    let (count, rate, seed) = (count.to_string(), rate.to_string(), seed.to_string());
     let brokers = chaos.kafka.brokers();
     let mut producer = chaos.place.start(&[
         "generate",
@@ -235,10 +259,12 @@ async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
         "sales",
     ]);
     (0..MACHINES).for_each(|machine| chaos.start(machine));
-    let pause = told("ASSAY_CHAOS_PAUSE").unwrap_or(300);
+    let pause = told("ASSAY_CHAOS_PAUSE");
+    let (least, more) = pause.map_or((300, 2_000), |pause| (pause, pause + 1));
+    let more = u32::try_from(more).unwrap();
     let (since, produced) = (Instant::now(), SystemTime::now() + length);
     while since.elapsed() < length {
-        chaos.wait(pause, 2_000);
+        chaos.wait(least, more);
         chaos.happen();
     }
     assert!(
@@ -247,11 +273,6 @@ async fn run(seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
     );
     chaos.check_alive();
     (0..MACHINES).for_each(|machine| chaos.stop(machine, "SIGTERM"));
-    if name == "KIP-848" {
-        // The group keeps the partitions of members that were killed until their sessions end, and
-        // a run to the end would end without them.
-        std::thread::sleep(KEPT);
-    }
     chaos.judge();
     let waits = waits::of(&chaos.place, produced);
     say(&format!(

@@ -1,7 +1,8 @@
-//! Object stores on this machine: Azurite for Azure's, moto for S3. Each holds its data in memory,
-//! in the container or bucket `lake`, and ends with this process, however that ends.
+//! Servers on this machine: Azurite for Azure's object store, moto for S3, each with its data in memory,
+//! in the container or bucket `lake`; and a real OCI registry. They end with this process, however that
+//! ends.
 //!
-//! `.ci/setup tests` installs both under `${XDG_CACHE_HOME:-~/.cache}/assay/emulators`.
+//! `.ci/setup tests` puts them under `${XDG_CACHE_HOME:-~/.cache}/assay/emulators`.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -122,14 +123,88 @@ impl Emulator {
     }
 }
 
+/// Debian's `docker-registry`, which holds its data in a folder of its own.
+pub struct Registry {
+    /// With its port.
+    pub host: String,
+    pub username: &'static str,
+    pub password: &'static str,
+    running: Running,
+}
+
+impl Registry {
+    /// One that anybody may read and write.
+    pub fn open() -> Self {
+        Self::start("")
+    }
+
+    /// One that only who knows the password may read and write.
+    pub fn with_a_password() -> Self {
+        Self::start("auth:\n  htpasswd:\n    realm: tests\n    path: passwords\n")
+    }
+
+    fn start(auth: &str) -> Self {
+        let [port] = free_ports();
+        let host = format!("127.0.0.1:{port}");
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: data\nhttp:\n  addr: {host}\n{auth}"
+        );
+        // The password in bcrypt, as registries want it.
+        let passwords = "ann:$2b$05$abcdefghijklmnopqrstuuDt8u8tY.Zm8YU.pieFNyF5h5afvnc0a\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.yml"), config).unwrap();
+        std::fs::write(folder.path().join("passwords"), passwords).unwrap();
+        let program = emulators().join("registry/usr/bin/docker-registry");
+        Self {
+            host,
+            username: "ann",
+            password: "only-for-tests",
+            running: Running::start_in(folder, port, &program, &["serve", "config.yml"]),
+        }
+    }
+
+    /// What is at a path.
+    pub fn get(&self, path: &str) -> String {
+        let request = ureq::get(format!("http://{}{path}", self.host));
+        let request = request.header("accept", "application/vnd.oci.image.manifest.v1+json");
+        request.call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    /// Changes a byte of every component that it holds.
+    pub fn damage(&self) {
+        let blobs = "data/docker/registry/v2/blobs/sha256";
+        let find = format!("find {blobs} -name data");
+        let found = Command::new("sh")
+            .args(["-c", &find])
+            .current_dir(self.running.folder.path())
+            .output()
+            .unwrap();
+        let found = String::from_utf8(found.stdout).unwrap();
+        let mut damaged = 0;
+        for file in found.lines() {
+            let file = self.running.folder.path().join(file);
+            let mut bytes = std::fs::read(&file).unwrap();
+            if bytes.starts_with(b"\0asm") {
+                *bytes.last_mut().unwrap() ^= 1;
+                std::fs::write(&file, bytes).unwrap();
+                damaged += 1;
+            }
+        }
+        assert!(damaged > 0, "it holds no component");
+    }
+}
+
 impl Running {
     fn start(port: u16, program: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), port, program, arguments)
+    }
+
+    fn start_in(folder: TempDir, port: u16, program: &Path, arguments: &[&str]) -> Self {
         assert!(
             program.exists(),
             "{}: say `make test`, which sets it up",
             program.display()
         );
-        let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", HANG_ON, "emulator"])

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::place::{Place, Said, assay, python, repository};
+use crate::place::{Place, Said, assay, python, repository, told as number};
 
 const FULL: &str = "No space left on device";
 
@@ -14,6 +14,14 @@ mount -t tmpfs -o size="$SIZE" lake "$ASSAY_LAKE"
 more_room() { mount -o remount,size="$1" "$ASSAY_LAKE"; }
 fill() { dd if=/dev/zero of="$ASSAY_LAKE/filler" bs=64k 2>/dev/null || true; }
 is_right() { "$PYTHON" "$CHECK" "$ASSAY_LAKE" retail sales/expected.json; }
+# Everything that is in the one file of events is in silver, or known for a duplicate.
+is_in() {
+	size=$(stat -c %s events/sales.ndjson)
+	"$ASSAY" source show retail | awk -F '\t' -v size="$size" '$4 == size && $6 == size && $7 == size { in_it = 1 } END { exit !in_it }'
+}
+# Nothing may be written just then.
+read_only() { until mount -o remount,ro "$ASSAY_LAKE" 2>/dev/null; do sleep 0.02; done; }
+says_more() { [ "$(grep -c "$1" host.log || true)" -gt "$2" ]; } # says_more WORDS THAN
 gives_up() { # gives_up LOG
 	code=0
 	timeout 60 "$ASSAY" run "$PIPELINE" --until-caught-up 2>"$1" || code=$?
@@ -52,6 +60,7 @@ fn told(place: &Place, pipeline: &Path, size: &str, story: &str) -> Option<Said>
         .env_remove("ASSAY_LOG")
         .env("PIPELINE", pipeline)
         .env("SIZE", size)
+        .env("TIMES", times().to_string())
         .env("PYTHON", python())
         .env(
             "CHECK",
@@ -60,6 +69,11 @@ fn told(place: &Place, pipeline: &Path, size: &str, story: &str) -> Option<Said>
         .output()
         .unwrap();
     Some(output.into())
+}
+
+/// How often the disk is full, and how often read-only.
+fn times() -> u64 {
+    number("ASSAY_DISK_TIMES").unwrap_or(1)
 }
 
 fn sales(place: &Place, count: &str) {
@@ -146,4 +160,51 @@ is_right
     let error = log.lines().find(|line| line.contains(FULL)).unwrap();
     let clear = ["ERROR", "tenant=retail", "nothing is lost, trying again"];
     assert!(clear.iter().all(|part| error.contains(part)), "{error}");
+}
+
+/// `ASSAY_DISK_TIMES` says how often each.
+#[test]
+fn a_host_that_runs_waits_out_a_disk_that_is_full_or_read_only_each_time() {
+    let place = Place::new();
+    let count = 200 * (times() * 2 + 1);
+    sales(&place, &count.to_string());
+    let all = std::fs::read_to_string(place.path().join("sales/events/sales.ndjson")).unwrap();
+    let lines: Vec<&str> = all.split_inclusive('\n').collect();
+    for (part, lines) in lines.chunks(200).enumerate() {
+        place.write(&format!("part{part}"), lines.concat());
+    }
+    let events = place.write("events/sales.ndjson", lines[..200].concat());
+    let pipeline = place.retail_from_files(&events, &[SMALL_BATCHES, QUICK_GOLD]);
+    let story = r#"
+"$ASSAY" run "$PIPELINE" 2>host.log & host=$!
+wait_for "the host reads" is_in
+part=1
+while [ $part -le $((TIMES * 2)) ]; do
+	case $((part % 2)) in
+	0) words="No space left on device" hurt=fill heal="rm $ASSAY_LAKE/filler" ;;
+	*) words="Read-only file system" hurt=read_only heal="mount -o remount,rw $ASSAY_LAKE" ;;
+	esac
+	before=$(grep -c "$words" host.log || true)
+	$hurt
+	cat part$part >>events/sales.ndjson
+	wait_for "the host speaks of the disk" says_more "$words" "$before"
+	$heal
+	wait_for "everything is in" is_in
+	part=$((part + 1))
+done
+kill $host
+wait $host
+"$ASSAY" verify
+is_right
+"#;
+    let Some(said) = told(&place, &pipeline, "64m", story) else {
+        return;
+    };
+    let books = said.well();
+    assert!(books.contains("the books balance"), "{books}");
+    assert!(books.contains(&format!("OK {count} events")), "{books}");
+    crate::chaos::say(&format!(
+        "disk: {0} times full, {0} times read-only; {count} events, 0 lost, 0 doubled, gold exact",
+        times()
+    ));
 }

@@ -4,7 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::kafka;
-use crate::place::Place;
+use crate::place::{Host, Place};
+use crate::till::Till;
 
 const PARTITIONS: i32 = 4;
 
@@ -188,4 +189,25 @@ fn a_missing_topic_and_an_absent_broker_are_clear_errors() {
     let pipeline = place.pipeline("retail", &[("localhost:9092", "127.0.0.1:1")]);
     let said = place.assay(&["check", pipeline.to_str().unwrap()]);
     assert!(!said.good && said.out.contains("127.0.0.1:1"), "{said:?}");
+}
+
+/// A member that was killed keeps its partitions until its session ends, and a run that is to end
+/// has others meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_to_end_waits_for_the_partitions_of_a_member_that_was_killed() {
+    let newer = "\"group.protocol\" = \"consumer\"\n";
+    let mut till = Till::new("road-others", 4, 7, newer, "earliest").await;
+    till.sell(5);
+    let mut killed = till.place.host_on("killed", &till.run());
+    assert!(till.has_all(&mut killed), "{}", killed.said());
+    let mut leaves = till.place.host_on("leaves", &till.run());
+    let reads = |host: &Host| host.said().contains("partition assigned");
+    leaves.until("it has its share", reads);
+    till.sell(5);
+    assert!(till.has_all(&mut leaves), "{}", leaves.said());
+    drop(killed);
+    let (ended, log) = leaves.stop();
+    assert!(ended.success(), "{log}");
+    till.sell(5);
+    till.judge();
 }

@@ -6,7 +6,11 @@ mod kafka;
 
 mod place;
 
+mod guest;
+
 mod emulator;
+
+mod till;
 
 /// What a member of a real Kafka's group sees: every message once, and a clear word when that
 /// can't be.
@@ -14,6 +18,9 @@ mod kafka_source;
 
 /// From Kafka to gold: killed on the way, and with topics that are not what they were.
 mod kafka_road;
+
+/// Topics that are made again, expire unread and grow, as often as is asked for.
+mod topic_changes;
 
 /// A Kafka that asks for TLS and a password, which no log, error or table may repeat.
 mod kafka_secured;
@@ -38,6 +45,14 @@ mod rules_swap;
 /// theirs alone, and promotions are held to it.
 mod shadow;
 
+/// Components that somebody must vouch for: what is unsigned, wrongly signed or changed since judges
+/// nothing.
+mod signed;
+
+/// Components in a real OCI registry: pinned by digest, signed as they were, and nothing else taken for
+/// them.
+mod oci_registry;
+
 /// What the README tells to type is typed.
 mod readme;
 
@@ -46,6 +61,17 @@ mod explode;
 
 /// A lake whose disk is full: said clearly, nothing lost, and on it goes once there is room.
 mod full_disk;
+
+mod machine;
+
+/// A disk that breaks in the middle of a write.
+mod broken_disk;
+
+/// A wall clock that jumps.
+mod clock;
+
+/// A host that wakes up in a log that others cleaned meanwhile.
+mod stale;
 
 /// Lakes in object stores: two hosts that get the same keys, and one of them killed.
 mod object_store;
@@ -60,6 +86,12 @@ mod faults;
 
 /// A real process that dies at each named step, and how often in which phase.
 mod phases;
+
+/// Hosts that die in the middle of a rebalance.
+mod rebalance;
+
+/// Rule sets that fail on the rows that are theirs.
+mod rules_fail;
 
 /// Other engines that write while rows flow, and columns that change under them.
 mod foreign;

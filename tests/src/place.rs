@@ -15,16 +15,33 @@ pub struct Place {
     environment: Vec<(String, String)>,
 }
 
+/// The memory that a process that runs has had at most, in bytes.
+pub fn most_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let most = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 /// A host that runs until it is told to stop. It is killed with this.
 pub struct Host {
     child: Child,
     log: PathBuf,
+    /// Where in its log it began: a machine keeps its log.
+    since: usize,
 }
 
 impl Host {
-    /// What it has said so far.
+    /// What it has said so far, and those before it on its machine.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// What it has said itself.
+    pub fn said(&self) -> String {
+        self.log().split_off(self.since)
     }
 
     /// Waits until something is so. A host that ends before is a failure.
@@ -57,11 +74,7 @@ impl Host {
 
     /// The memory that it has had at most, in MiB.
     pub fn most_memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(status).unwrap();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = most.unwrap().trim().trim_end_matches("kB").trim();
-        kib.parse::<u64>().unwrap() / 1024
+        most_memory(self.child.id()).unwrap() >> 20
     }
 
     /// Waits until it ends by itself.
@@ -139,8 +152,12 @@ pub fn repository() -> PathBuf {
     here.parent().unwrap().to_owned()
 }
 
-/// The command under test, as `make components` built it.
+/// The command under test, as `make components` built it, or the one that `ASSAY_BIN` names.
 pub fn assay() -> PathBuf {
+    if let Some(other) = std::env::var_os("ASSAY_BIN").map(PathBuf::from) {
+        assert!(other.is_file(), "ASSAY_BIN: no {}", other.display());
+        return other;
+    }
     let test = std::env::current_exe().unwrap();
     let found = test
         .ancestors()
@@ -314,8 +331,26 @@ impl Place {
 
     /// Starts a host of a machine of this name: Kafka's group knows it by that.
     pub fn host_on(&self, machine: &str, arguments: &[&str]) -> Host {
+        self.host_where(machine, &[], arguments)
+    }
+
+    /// The same, with these environment variables.
+    pub fn host_where(
+        &self,
+        machine: &str,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Host {
         let mut command = self.command(arguments);
         command.env("HOSTNAME", machine);
+        command.envs(variables.iter().copied());
+        self.host_of(machine, command)
+    }
+
+    /// Starts a host of a machine of this name that dies where `FAILPOINTS` says.
+    pub fn mortal_on(&self, machine: &str, points: &str, arguments: &[&str]) -> Host {
+        let mut command = self.faulty("seed=1", arguments);
+        command.env("HOSTNAME", machine).env("FAILPOINTS", points);
         self.host_of(machine, command)
     }
 
@@ -323,10 +358,12 @@ impl Place {
         let log = self.path().join(format!("{name}.log"));
         let mut options = std::fs::File::options();
         let said = options.create(true).append(true).open(&log).unwrap();
+        let since = said.metadata().unwrap().len();
         command.stdout(said.try_clone().unwrap()).stderr(said);
         Host {
             child: command.spawn().unwrap(),
             log,
+            since: usize::try_from(since).unwrap(),
         }
     }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::place::Place;
+use crate::place::{Place, told};
 
 /// A lake of sales that are all in gold.
 fn full() -> (Place, PathBuf) {
@@ -55,6 +55,23 @@ fn is_readable(place: &Place, table: &str) -> bool {
     place.try_reader("rows.py", &[path.to_str().unwrap()]).good
 }
 
+/// What the audit says of repairs: the table, how it ended, and what it says of it.
+fn repairs(place: &Place) -> Vec<(String, String, String)> {
+    let said = place.assay(&["audit", "retail", "--json"]).well();
+    let rows = said
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let repairs = rows.filter(|row| row["action"] == "table repair");
+    let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+    repairs
+        .map(|row| {
+            let [target, result, detail] =
+                ["target", "result", "detail"].map(|name| text(&row, name));
+            (target, result, detail)
+        })
+        .collect()
+}
+
 /// Polars and DuckDB find what the generator meant to be there.
 fn check(place: &Place) {
     for reader in ["polars", "duckdb"] {
@@ -94,12 +111,84 @@ fn damaged_checkpoints_are_healed_for_readers_that_are_not_ours() {
         !is_readable(&place, "silver"),
         "a dry run changed something"
     );
+    assert_eq!(repairs(&place), [], "nothing was done yet");
 
     let said = place.assay(&["table", "repair", "retail"]).well();
     assert_eq!(said.matches("a new").count(), 4, "{said}");
     check(&place);
     let said = place.assay(&["table", "repair", "retail"]).well();
     assert!(said.lines().all(|line| line.ends_with(": whole")), "{said}");
+    // Each table that was healed has a row, with what was done; those that were whole have none.
+    let noted = repairs(&place);
+    let tables: Vec<&str> = noted.iter().map(|(table, _, _)| table.as_str()).collect();
+    assert_eq!(tables, ["table bronze", "table quarantine", "table silver"]);
+    assert!(
+        noted
+            .iter()
+            .all(|(_, result, told)| result == "done" && told.contains("a new"))
+    );
+}
+
+/// What befalls a checkpoint.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Torn,
+    Missing,
+    WrongHint,
+}
+
+const DAMAGES: [Damage; 3] = [Damage::Torn, Damage::Missing, Damage::WrongHint];
+
+/// `ASSAY_CHECKPOINTS_TIMES` says how often a checkpoint is damaged in each way, while sales go on.
+#[test]
+fn a_damaged_checkpoint_stops_nobody_here_and_is_healed_for_others_each_time() {
+    const TABLES: [&str; 4] = ["bronze", "quarantine", "silver", "gold/daily_sales"];
+    let times = usize::try_from(told("ASSAY_CHECKPOINTS_TIMES").unwrap_or(1)).unwrap();
+    let place = Place::new();
+    let count = 3_000_usize;
+    let generate = ["generate", "sales", "--count", &count.to_string()];
+    let more = ["--stores", "5", "--ids"];
+    place.assay(&[&generate[..], &more].concat()).well();
+    let all = fs::read_to_string(place.path().join("sales/events/sales.ndjson")).unwrap();
+    let lines: Vec<&str> = all.split_inclusive('\n').collect();
+    let rounds = times * DAMAGES.len();
+    let mut parts = lines.chunks(lines.len().div_ceil(rounds + 1));
+    let events = place.write("events/sales.ndjson", parts.next().unwrap().concat());
+    let pipeline = place.retail_from_files(&events, &[]);
+    place.run_to_the_end(&pipeline);
+    let mut unreadable = 0;
+    for round in 0..rounds {
+        let damage = DAMAGES[round % DAMAGES.len()];
+        let table = TABLES[round / DAMAGES.len() % TABLES.len()];
+        let file = checkpoint(&place, table);
+        match damage {
+            Damage::Torn => tear(&file),
+            Damage::Missing => fs::remove_file(file).unwrap(),
+            Damage::WrongHint => {
+                fs::write(log(&place, table, "_last_checkpoint"), "{\"ver").unwrap()
+            }
+        }
+        unreadable += u32::from(!is_readable(&place, table));
+        if let Some(part) = parts.next() {
+            place.append(&events, &part.concat());
+        }
+        place.run_to_the_end(&pipeline);
+        let said = place.assay(&["table", "repair", "retail"]).well();
+        assert!(said.contains("a new"), "{damage:?} {table}: {said}");
+        assert!(is_readable(&place, table), "{damage:?} {table}");
+        let said = place.assay(&["table", "repair", "retail"]).well();
+        assert!(said.lines().all(|line| line.ends_with(": whole")), "{said}");
+    }
+    for part in parts {
+        place.append(&events, &part.concat());
+    }
+    place.run_to_the_end(&pipeline);
+    for reader in ["polars", "duckdb"] {
+        place.holds_expected(&["--ids", "sales/expected-ids.csv", "--reader", reader]);
+    }
+    crate::chaos::say(&format!(
+        "checkpoints: {times} of each of {DAMAGES:?}; {unreadable} times another engine could not read; each healed; 0 lost, 0 doubled"
+    ));
 }
 
 #[test]
@@ -133,4 +222,17 @@ fn a_torn_last_version_is_given_up_where_its_rows_come_again_and_refused_where_t
     );
     assert!(said.out.contains("retail/silver: whole"), "{said:?}");
     assert_eq!(fs::read(&bronze).unwrap(), before);
+    let noted = repairs(&place);
+    let ended = noted
+        .iter()
+        .map(|(table, result, _)| format!("{table} {result}"));
+    let ended: Vec<String> = ended.collect();
+    assert_eq!(
+        ended,
+        ["table gold/daily_sales done", "table bronze failed"]
+    );
+    assert!(
+        noted[1].2.contains("nothing was changed: restore"),
+        "{noted:?}"
+    );
 }

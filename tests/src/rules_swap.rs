@@ -7,7 +7,7 @@ use crate::kafka;
 use crate::place::{Host, Place, repository};
 
 /// Sales of one piece, two pieces … ten pieces, and over again.
-fn sale(id: u32) -> String {
+pub fn sale(id: u32) -> String {
     let quantity = id % 10 + 1;
     format!(
         r#"{{"transaction_id":"T{id}","store_id":"S001","product_id":"P1","customer_id":"C1","quantity":{quantity},"unit_price":2.50,"timestamp":"2025-03-01T10:00:00Z","payment_method":"card","channel":"pos","register_id":1}}"#

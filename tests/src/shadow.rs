@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::hostile::around;
+use crate::guest::around;
 use crate::place::{Host, Place};
 use crate::rules_swap::{
     LOOSE, STRICT, books_balance, number, promote, rules, run, stage, state, taken, version,

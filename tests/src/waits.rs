@@ -60,39 +60,55 @@ impl Waits {
         waits.max().unwrap_or_default()
     }
 
-    /// For each of these moments, how long it was until every partition had had a commit. Those
-    /// behind which less than `room` was left are left out.
-    fn until_all(&self, moments: &[SystemTime], room: Duration) -> Vec<Duration> {
+    /// For each of these moments, how long it was until the first partition had a commit, and until
+    /// every partition had had one. Moments behind which less than `room` was left are left out.
+    fn until(&self, moments: &[SystemTime], room: Duration) -> [Vec<Duration>; 2] {
         let early = moments.iter().filter(|moment| **moment + room < self.end);
-        let mut waits: Vec<_> = early
-            .filter_map(|moment| {
-                let first = self.commits.values().map(|times| {
-                    let after = times.iter().find(|time| *time > moment);
-                    since(after.copied().unwrap_or(self.end), *moment)
-                });
-                first.max()
-            })
-            .collect();
-        waits.sort();
-        waits
+        let (mut first, mut all) = (Vec::new(), Vec::new());
+        for moment in early {
+            let next = self.commits.values().map(|times| {
+                let after = times.iter().find(|time| *time > moment);
+                since(after.copied().unwrap_or(self.end), *moment)
+            });
+            first.extend(next.clone().min());
+            all.extend(next.max());
+        }
+        first.sort();
+        all.sort();
+        [first, all]
     }
 
     /// In words, with the time that restarts took until every partition had its next commit.
     pub fn told(&self, restarts: &[SystemTime]) -> String {
         /// A restart that took longer than what was left would look quick.
         const ROOM: Duration = Duration::from_secs(12);
-        let waits = self.until_all(restarts, ROOM);
         let longest = self.longest();
-        let part = |share: usize| waits.get((waits.len() * share).div_ceil(100).saturating_sub(1));
-        match (part(50), part(99)) {
-            (Some(half), Some(nearly_all)) => format!(
-                "after {} restarts all partitions had a commit within p50 {half:?}, p99 {nearly_all:?} \
-                 ({waits:?}); the longest wait of a partition was {longest:?}",
-                waits.len()
-            ),
-            _ => format!("the longest wait of a partition was {longest:?}"),
+        let longest = format!("the longest wait of a partition was {longest:?}");
+        let [first, all] = self.until(restarts, ROOM);
+        if all.is_empty() {
+            return longest;
         }
+        format!(
+            "after {} restarts the first commit came within {}, and every partition had one within {}; {longest}",
+            all.len(),
+            parts(&first),
+            parts(&all)
+        )
     }
+}
+
+/// Half of these, which are in order, nearly all of them, and the longest.
+fn parts(waits: &[Duration]) -> String {
+    let part = |share: usize| {
+        let index = (waits.len() * share).div_ceil(100).saturating_sub(1);
+        waits.get(index).copied().unwrap_or_default()
+    };
+    format!(
+        "p50 {:?}, p99 {:?}, at most {:?}",
+        part(50),
+        part(99),
+        part(100)
+    )
 }
 
 fn since(later: SystemTime, earlier: SystemTime) -> Duration {

@@ -4,16 +4,16 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::trial::{Rows, Trial, TrialError};
-use crate::plugin::{Component, Cost, Limits, PluginError, Sandbox};
+use crate::plugin::{CompileLimits, Compiler, Component, Cost, Limits, PluginError, Sandbox};
 
 /// Rows of a call, as the host cuts them for a component.
 const ROWS: usize = 8_192;
 /// Calls that are measured; the median of each part counts.
 const CALLS: usize = 41;
 
-/// What a component that is measured may use: more than any tenant allows without saying so, since
-/// what it needs is to be found out.
-pub fn limits() -> Limits {
+/// What a component that is measured may use: more than any tenant allows, since what it needs is to
+/// be found out.
+pub fn roomy() -> Limits {
     Limits {
         memory: 1 << 30,
         fuel_per_row: 10_000_000,
@@ -28,16 +28,22 @@ pub struct Measured {
     pub compile: Duration,
     /// The median of each part.
     pub cost: Cost,
+    /// What its tenant allows it.
+    pub allowed: Limits,
 }
 
 /// Compiles a component anew, with nothing that was kept.
 ///
 /// # Errors
 /// What the bytes are instead of a component.
-pub fn compile(wasm: &[u8]) -> Result<(Component, Duration), PluginError> {
-    let sandbox = Sandbox::without_cache()?;
+pub fn compile_anew(
+    compiler: Compiler,
+    wasm: &[u8],
+    limits: &CompileLimits,
+) -> Result<(Component, Duration), PluginError> {
+    let sandbox = Sandbox::that_keeps_nothing(compiler)?;
     let begun = Instant::now();
-    let component = sandbox.compile_any(wasm)?;
+    let component = sandbox.compile_any(wasm, limits)?;
     Ok((component, begun.elapsed()))
 }
 
@@ -47,6 +53,8 @@ pub struct Candidate {
     pub rows: Rows,
     /// What compiling it took.
     pub compile: Duration,
+    /// What its tenant allows it.
+    pub allowed: Limits,
 }
 
 /// Measures calls over each candidate's rows, repeated to as many as the host hands over at once. The
@@ -69,14 +77,15 @@ pub fn measure(candidates: &[Candidate]) -> Result<Vec<Measured>, TrialError> {
     }
     let measured = loads.iter();
     Ok(measured
-        .map(|(candidate, _, costs)| Measured::of(costs, candidate.compile))
+        .map(|(candidate, _, costs)| Measured::of(costs, candidate))
         .collect())
 }
 
 impl Measured {
-    fn of(costs: &[Cost], compile: Duration) -> Self {
+    fn of(costs: &[Cost], candidate: &Candidate) -> Self {
         Self {
-            compile,
+            compile: candidate.compile,
+            allowed: candidate.allowed.clone(),
             cost: Cost {
                 start: median(costs, |cost| cost.start),
                 lend: median(costs, |cost| cost.lend),
@@ -107,7 +116,7 @@ impl fmt::Display for Measured {
             fuel,
             memory,
         } = self.cost;
-        let limits = Limits::default();
+        let limits = &self.allowed;
         let compile = self.compile.as_secs_f64() * 1e3;
         writeln!(
             f,

@@ -27,6 +27,15 @@ pub struct Built {
     pub changed: bool,
 }
 
+/// What becomes of the names of a component's functions. Only what is built in Rust has a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// They are left out: what runs needs none.
+    Dropped,
+    /// A trap says in which functions it was.
+    Kept,
+}
+
 /// Why a plugin could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,7 +104,7 @@ pub enum BuildError {
 /// # Errors
 /// What is missing on this machine, or wrong with the plugin.
 pub fn build(plugin: &Path) -> Result<Built, BuildError> {
-    let mut built = build_all(&[plugin.to_owned()])?;
+    let mut built = build_all(&[plugin.to_owned()], Names::Dropped)?;
     built.pop().ok_or_else(|| BuildError::NoPlugin {
         folder: plugin.to_owned(),
         reason: "nothing came of it".to_owned(),
@@ -108,7 +117,7 @@ pub fn build(plugin: &Path) -> Result<Built, BuildError> {
 /// # Errors
 /// What is missing on this machine, or wrong with the first plugin that could not be built. The
 /// components that stood on disk before are as they were.
-pub fn build_all(plugins: &[PathBuf]) -> Result<Vec<Built>, BuildError> {
+pub fn build_all(plugins: &[PathBuf], names: Names) -> Result<Vec<Built>, BuildError> {
     let plugins: Vec<Plugin> = plugins
         .iter()
         .map(|folder| Plugin::read(folder))
@@ -120,7 +129,7 @@ pub fn build_all(plugins: &[PathBuf]) -> Result<Vec<Built>, BuildError> {
             Source::Script(_) => None,
         })
         .collect();
-    rust::compile_all(&in_rust)?;
+    rust::compile_all(&in_rust, names)?;
     let components: Vec<Vec<u8>> = plugins
         .iter()
         .map(Plugin::component)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::names::Digest;
 use crate::plugin::{
-    Component, Configured, Description, Field, Limits, LookUp, PluginError, Sandbox,
+    CompileLimits, Component, Configured, Description, Field, Limits, LookUp, PluginError, Sandbox,
 };
 
 /// Why a file can't be used as a component.
@@ -34,17 +34,22 @@ pub struct Inspected {
 impl Inspected {
     /// # Errors
     /// A file that can't be read, or what it is instead of a component of the contract.
-    pub fn open(sandbox: &Arc<Sandbox>, path: &Path) -> Result<Self, InspectError> {
+    pub fn open(
+        sandbox: &Arc<Sandbox>,
+        path: &Path,
+        limits: &CompileLimits,
+    ) -> Result<Self, InspectError> {
         let bytes = std::fs::read(path).map_err(|source| InspectError::File {
             path: path.to_owned(),
             source,
         })?;
-        let component = sandbox
-            .compile_any(&bytes)
-            .map_err(|source| InspectError::Component {
-                path: path.to_owned(),
-                source,
-            })?;
+        let component =
+            sandbox
+                .compile_any(&bytes, limits)
+                .map_err(|source| InspectError::Component {
+                    path: path.to_owned(),
+                    source,
+                })?;
         Ok(Self {
             path: path.to_owned(),
             size: bytes.len(),
@@ -93,7 +98,7 @@ impl Inspected {
         format!(
             "world     {} of {} (step {step})\nimports   {imports}\nsize      {} KiB ({} bytes)\ndigest    {}\n",
             step.world(),
-            crate::plugin::CONTRACT,
+            self.component.contract(),
             self.size.div_ceil(1024),
             self.size,
             self.digest

@@ -33,8 +33,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             let tenant = &config.tenant;
             println!("{}: tenant {tenant}", config.path.display());
             let mut workshop = Workshop::new(sandbox.clone());
-            workshop.set_deadline(config.limits.deadline());
+            workshop.set_host_limits(config.limits.host());
             let ready = Plan::of(&config, None)
+                .await
                 .map_err(anyhow::Error::from)
                 .and_then(|plan| {
                     let rules =

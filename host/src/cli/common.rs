@@ -12,7 +12,7 @@ use crate::demo::pour::Sink;
 use crate::lake::{Lake, LakeError, LakeOptions};
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
-use crate::plugin::Sandbox;
+use crate::plugin::{Compiler, Sandbox};
 use crate::source::Producer;
 
 /// Where the tables are.
@@ -83,7 +83,12 @@ impl PipelineArgs {
 
 /// The sandbox that every component of the process runs in.
 pub fn sandbox() -> anyhow::Result<Arc<Sandbox>> {
-    Sandbox::new().context("start the WebAssembly sandbox")
+    Sandbox::new(compiler()?).context("start the WebAssembly sandbox")
+}
+
+/// This program, as the compiler of components.
+pub fn compiler() -> anyhow::Result<Compiler> {
+    Compiler::this_program().context("find this program's own file")
 }
 
 /// Runs `work` on as many threads as there are cores. What it left running is not waited for: a

@@ -89,6 +89,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let shared = Arc::new(Shared::default());
         let (stop, shutdown) = watch::channel(false);
         let sandbox = sandbox()?;
+        let roster = Roster::of(&config, &lake, &meter);
         let host = run_tenant(
             config,
             lake.clone(),
@@ -97,7 +98,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             false,
             shutdown,
         );
-        let roster = Roster::of(&tenant, &args.pipeline, &lake, &meter);
         let server = args
             .listen
             .or_local()

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod common;
+mod compile_component;
 mod demo;
 mod dimension;
 mod generate;
@@ -48,6 +49,8 @@ enum Verb {
     Token(token::Args),
     Audit(audit::Args),
     Plugin(plugin::Args),
+    #[command(hide = true)]
+    CompileComponent(compile_component::Args),
 }
 
 /// The whole command: reads the command line, logs to the standard error, does what it says.
@@ -88,5 +91,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Token(args) => token::run(args),
         Verb::Audit(args) => audit::run(args),
         Verb::Plugin(args) => plugin::run(args),
+        Verb::CompileComponent(args) => compile_component::run(&args),
     }
 }

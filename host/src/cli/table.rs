@@ -4,9 +4,10 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::common::{LakeArgs, block_on};
+use crate::control::audit::{Act, Actor, Scope, Unaudited, note};
 use crate::lake::Lake;
 use crate::names::Tenant;
-use crate::pipeline::repair::{Repaired, repair};
+use crate::pipeline::repair::{RepairError, Repaired, repair};
 
 /// Look after tables whose log was damaged
 #[derive(clap::Args)]
@@ -53,7 +54,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         };
         let mut failed = false;
         for table in tables {
-            match repair(&lake, &tenant, &table, dry_run).await {
+            let ended = repair(&lake, &tenant, &table, dry_run).await;
+            let noted = match dry_run {
+                true => Ok(()),
+                false => note_repair(&lake, &tenant, &table, &ended).await,
+            };
+            match ended {
                 Ok(Some(repaired)) => say(&repaired, dry_run),
                 Ok(None) => bail!(
                     "tenant {tenant} has no table {table} in this lake; name the lake with --lake"
@@ -64,12 +70,30 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     println!("{tenant}/{table}: NOT HEALED: {error}");
                 }
             }
+            noted?;
         }
         if failed {
             bail!("not everything could be healed; what is left is said above");
         }
         Ok(())
     })
+}
+
+/// Notes in the audit what was healed, or could not be. Nothing is done to a table that is whole.
+async fn note_repair(
+    lake: &Lake,
+    tenant: &Tenant,
+    table: &str,
+    ended: &Result<Option<Repaired>, RepairError>,
+) -> Result<(), Unaudited> {
+    let ended = match ended {
+        Ok(Some(Repaired { told, .. })) if !told.is_empty() => Ok(Some(told.join("; "))),
+        Ok(_) => return Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
+    let act = Act::new("table repair", format!("table {table}"), "");
+    let (scope, actor) = (Scope::Tenant(tenant), Actor::here());
+    note(lake, scope, &actor, act, ended).await
 }
 
 async fn all(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Vec<String>> {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::journal::{Columns, Journal, JournalError, Row};
 use crate::lake::Lake;
-use crate::names::Tenant;
+use crate::names::{RuleSetNumber, Tenant};
 
 const COLUMNS: Columns = Columns {
     texts: &[
@@ -59,6 +59,12 @@ impl Act {
             why: why.to_owned(),
         }
     }
+
+    /// A staged set begins to judge beside the active one, or ends to.
+    pub fn shadow(number: RuleSetNumber, begins: bool, why: &str) -> Self {
+        let how = if begins { "of" } else { "no more of" };
+        Self::new("rules shadow", format!("{how} rule set {number}"), why)
+    }
 }
 
 /// A change whose row could not be written.
@@ -109,9 +115,28 @@ pub async fn audited<T, E: fmt::Display>(
     change: impl Future<Output = Result<T, E>>,
 ) -> Result<Result<T, E>, Unaudited> {
     let ended = change.await;
-    let (result, detail) = match &ended {
-        Ok(_) => ("done", None),
-        Err(error) => ("failed", Some(error.to_string())),
+    let told = match &ended {
+        Ok(_) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    note(lake, scope, actor, act, told).await?;
+    Ok(ended)
+}
+
+/// Notes how a change ended that was made: what is to be said of it, or why it failed.
+///
+/// # Errors
+/// The row could not be written.
+pub async fn note(
+    lake: &Lake,
+    scope: Scope<'_>,
+    actor: &Actor,
+    act: Act,
+    ended: Result<Option<String>, String>,
+) -> Result<(), Unaudited> {
+    let (result, detail) = match ended {
+        Ok(detail) => ("done", detail),
+        Err(error) => ("failed", Some(error)),
     };
     let texts = [
         ("tenant", scope.tenant().map(Tenant::to_string)),
@@ -135,13 +160,12 @@ pub async fn audited<T, E: fmt::Display>(
         moments: BTreeMap::new(),
     };
     let noted = Journal::new(lake, &scope.path(), COLUMNS).add(&row).await;
-    noted.map_err(|source| Unaudited {
+    noted.map(drop).map_err(|source| Unaudited {
         action: act.action,
         target: act.target,
         ended: result,
         source,
-    })?;
-    Ok(ended)
+    })
 }
 
 /// What was done to a tenant, or without one to the lake, the oldest first.

@@ -32,6 +32,8 @@ pub enum Right {
     Read,
     /// Stage rules.
     Stage,
+    /// Have staged rules judge beside the active ones, and read what came of it.
+    Compare,
     /// Promote and roll back.
     Promote,
     /// Pause, resume, delete.
@@ -59,8 +61,8 @@ impl Role {
 
     pub fn has(self, right: Right) -> bool {
         match self {
-            Self::Author => matches!(right, Right::Read | Right::Stage),
-            Self::Approver => matches!(right, Right::Read | Right::Promote),
+            Self::Author => matches!(right, Right::Read | Right::Stage | Right::Compare),
+            Self::Approver => matches!(right, Right::Read | Right::Promote | Right::Compare),
             Self::Operator => true,
         }
     }

@@ -220,6 +220,22 @@ impl Lake {
         Ok(paths)
     }
 
+    /// The names of the folders right in a folder, sorted.
+    ///
+    /// # Errors
+    /// `Store` if it can't be listed.
+    pub async fn list_folders(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        let objects = self.objects();
+        let listed = objects.list_with_delimiter(Some(&checked(folder)?)).await;
+        let listed = listed.map_err(|error| LakeError::store("list", folder, error))?;
+        let folders = listed.common_prefixes.iter();
+        let mut names: Vec<String> = folders
+            .filter_map(|folder| folder.filename().map(str::to_owned))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Finds out whether the store puts an object only where there is none, as commits need it, by
     /// an object that is gone again afterwards. A local disk does.
     ///

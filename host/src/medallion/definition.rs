@@ -1,7 +1,7 @@
 //! A rule set's definition: everything that can change what a row becomes, as text. Two hosts
 //! that read the same definition and its blobs judge alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::gate::Gate;
 use crate::names::Digest;
 use crate::plugin::Limits;
 use crate::schema::{FieldType, NamedType};
+use crate::trust::Signature;
 
 /// Everything that can change what a row becomes. Its blobs are named by their digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub struct RuleUse {
     /// What a call of it may use. The deadline is the host's own and not kept here.
     #[serde(default)]
     pub limits: Limits,
+    /// Who vouched for the component's bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// A gold table and the component that makes it.
@@ -141,13 +145,32 @@ impl Definition {
         without_rows(self) == without_rows(other)
     }
 
+    /// Every component, with its step.
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, &RuleUse)> {
+        let steps = [
+            ("cleanse", &self.cleanse),
+            ("validate", &self.validate),
+            ("enrich", &self.enrich),
+        ];
+        let rows = steps.into_iter();
+        let rows = rows.flat_map(|(step, uses)| uses.iter().map(move |used| (step, used)));
+        rows.chain(self.gold.iter().map(|gold| ("gold", &gold.rule)))
+    }
+
+    /// The ids of the keys that its components are signed with; none where one of them is not.
+    pub fn signers(&self) -> BTreeSet<String> {
+        let signers = self.rules().map(|(_, used)| {
+            let signature = used.signature.as_ref();
+            signature.map(|signature| signature.key.id())
+        });
+        signers.collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// Every blob that the definition names.
     pub fn blobs(&self) -> impl Iterator<Item = Digest> {
-        let steps = [&self.cleanse, &self.validate, &self.enrich];
-        let components = steps.into_iter().flatten().map(|rule| rule.component);
-        let gold = self.gold.iter().map(|gold| gold.rule.component);
+        let components = self.rules().map(|(_, rule)| rule.component);
         let rows = self.dimensions.values().filter_map(|d| d.rows);
-        components.chain(gold).chain(rows)
+        components.chain(rows)
     }
 }
 

@@ -5,8 +5,9 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::change::{Activated, Staged};
+use super::shadow::Merged;
 use crate::names::{RuleSetNumber, Tenant};
-use crate::ruleset::{Change, Difference, Registry, RuleSetError};
+use crate::ruleset::{Change, Difference, Registry, RuleSetError, State};
 
 /// A moment in microseconds since 1970, as RFC 3339.
 pub fn moment(micros: i64) -> String {
@@ -62,6 +63,31 @@ pub fn activated(tenant: &Tenant, activated: &Activated) -> Value {
         "tenant": tenant, "number": activated.number, "state": "active", "of": activated.of,
         "before": activated.before, "differences": activated.differences,
     })
+}
+
+/// Whether a staged set judges beside the active one from now on.
+pub fn shadow(tenant: &Tenant, number: RuleSetNumber, begins: bool) -> Value {
+    let state = if begins { State::Shadow } else { State::Staged };
+    json!({ "tenant": tenant, "number": number, "state": state.as_str() })
+}
+
+/// What hosts found of a shadow.
+///
+/// # Errors
+/// `NoSuch`.
+pub fn report(
+    tenant: &Tenant,
+    registry: &Registry,
+    report: &Merged,
+) -> Result<Value, RuleSetError> {
+    let state = registry.state(registry.set(report.number)?).as_str();
+    let mut told = json!({ "tenant": tenant, "state": state });
+    // Nothing in a report has no JSON.
+    let found = serde_json::to_value(report).unwrap_or_default();
+    if let (Value::Object(told), Value::Object(found)) = (&mut told, found) {
+        told.extend(found);
+    }
+    Ok(told)
 }
 
 pub fn differences(from: RuleSetNumber, to: RuleSetNumber, found: &[Difference]) -> Value {

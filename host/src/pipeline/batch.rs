@@ -125,7 +125,7 @@ mod tests {
     use crate::medallion::definition::Definition;
     use crate::medallion::rules::Workshop;
     use crate::names::{Partition, RuleSetNumber};
-    use crate::plugin::Sandbox;
+    use crate::plugin::{Compiler, Sandbox};
     use crate::schema::{FieldType, NamedType};
 
     fn rules(number: i64) -> Arc<Rules> {
@@ -137,7 +137,7 @@ mod tests {
             max_columns: Some(10),
             ..Definition::without_rules(vec![text("transaction_id"), text("timestamp")])
         };
-        let mut workshop = Workshop::new(Sandbox::new().unwrap());
+        let mut workshop = Workshop::new(Sandbox::new(Compiler::Within).unwrap());
         let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());
         Arc::new(ready.unwrap())
     }

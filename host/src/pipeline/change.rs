@@ -79,7 +79,7 @@ impl Changes {
     /// `ActiveAlready` where nothing differs, what does not fit, or a lake that can't be written.
     pub async fn stage(&mut self, config: &Config, who: &Who) -> Result<Staged, ChangeError> {
         let active = self.registry.active();
-        let plan = Plan::of(config, self.registry.active_definition())?;
+        let plan = Plan::of(config, self.registry.active_definition()).await?;
         if let Some(number) = active
             && self.registry.definition(number) == Some(&plan.definition)
         {
@@ -195,7 +195,8 @@ impl Changes {
         let state = self.registry.state(set);
         match (state, begins) {
             (State::Shadow, true) | (State::Staged, false) => return Ok(()),
-            (State::Shadow, false) | (State::Staged, true) => {}
+            (State::Shadow, false) => {}
+            (State::Staged, true) => self.registry.check_trust_in(number)?,
             _ => {
                 let state = state.as_str();
                 return Err(ChangeError::NoShadow { number, state });
@@ -332,6 +333,7 @@ impl Changes {
 
     async fn check(&self, plan: &Plan) -> Result<Rules, ChangeError> {
         let number = self.registry.next();
+        self.registry.check_trust(number, &plan.definition)?;
         for digest in plan.definition.blobs() {
             self.bytes(number, digest, &plan.blobs).await?;
         }

@@ -1,6 +1,7 @@
 //! A tenant's pipeline as its TOML writes it. What can be checked from the text alone is checked
 //! here, with the line; what needs the components and the lake is checked where they are read.
 
+mod batch;
 mod check;
 mod gate;
 mod limits;
@@ -14,13 +15,16 @@ use chrono::DateTime;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::batch::{BatchConfig, DedupConfig};
 pub use self::gate::{GateConfig, ShadowConfig};
 pub use self::limits::{BreakerConfig, LimitsConfig};
 pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
 use crate::names::{Tenant, check_name};
+use crate::plugin::Limits;
 use crate::schema::FieldType;
+use crate::trust::Trust;
 
 /// Why a pipeline's TOML can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +99,9 @@ pub struct Config {
     pub promotion: Option<GateConfig>,
     /// `[rollback]`: what another that took this one's place must hold to.
     pub rollback: Option<GateConfig>,
+    /// `[trust]`: who may sign components.
+    #[serde(default)]
+    pub trust: Trust,
     /// `[limits]`: what components may use.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -269,47 +276,6 @@ pub struct DimensionConfig {
     pub file: Option<PathBuf>,
 }
 
-/// A batch is cut at whichever comes first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchConfig {
-    /// `rows`: how many messages.
-    pub rows: usize,
-    /// `bytes`: of payload.
-    pub bytes: usize,
-    /// `every`: after the batch's first message.
-    #[serde(deserialize_with = "duration")]
-    pub every: Duration,
-}
-
-impl Default for BatchConfig {
-    /// Half a second keeps what a sale waits for under a second; 32,768 rows keep what batches hold,
-    /// one gathering, one being judged and one being written, under 200 MiB, and larger ones are no
-    /// quicker.
-    fn default() -> Self {
-        Self {
-            rows: 32_768,
-            bytes: 32 << 20,
-            every: Duration::from_millis(500),
-        }
-    }
-}
-
-/// The index of the keys that are in silver.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DedupConfig {
-    /// `bytes`: of memory, about.
-    pub bytes: usize,
-}
-
-impl Default for DedupConfig {
-    /// Four million keys as they are, fifty million as filters: several days of sixty stores.
-    fn default() -> Self {
-        Self { bytes: 256 << 20 }
-    }
-}
-
 fn default_key() -> Spanned<Vec<String>> {
     Spanned::new(0..0, vec!["transaction_id".to_owned()])
 }
@@ -405,7 +371,30 @@ impl Config {
         steps.chain(gold).map(|path| path.get_ref().as_path())
     }
 
-    /// The same, to be read from elsewhere.
+    /// What a call of a component may use here: its own limits, where the TOML names this very file,
+    /// over the tenant's.
+    pub fn limits_of(&self, component: &Path) -> Limits {
+        let usual = self.limits.over(&Limits::default());
+        let steps = [&self.cleanse, &self.validate, &self.enrich];
+        let steps = steps.into_iter().flatten();
+        let steps = steps.map(|used| (&used.component, &used.limits));
+        let gold = self
+            .gold
+            .iter()
+            .map(|gold| (&gold.component, &gold.limits));
+        let file = component.canonicalize().ok();
+        let is_this =
+            |named: &Path| file.is_some() && self.resolve(named).canonicalize().ok() == file;
+        let own = steps
+            .chain(gold)
+            .find(|(named, _)| is_this(named.get_ref()));
+        Limits {
+            deadline: self.limits.host().deadline,
+            ..own.map_or(usual.clone(), |(_, limits)| limits.over(&usual))
+        }
+    }
+
+    /// The same as [`Self::components`], to be read from elsewhere.
     pub(super) fn components_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let steps = [&mut self.cleanse, &mut self.validate, &mut self.enrich];
         let steps = steps.into_iter().flatten().map(|used| &mut used.component);
@@ -424,6 +413,7 @@ impl Config {
             && self.source == other.source
             && self.batch == other.batch
             && self.dedup == other.dedup
+            && self.trust == other.trust
             && self.shadow.cpu.get_ref() == other.shadow.cpu.get_ref()
             && every(self) == every(other)
     }

@@ -12,9 +12,10 @@ use arrow::array::{Array, TimestampMicrosecondArray};
 pub use self::histogram::Histogram;
 use super::breaker::Fill;
 use super::coordinate::{Layer, Setback};
+use crate::medallion::compare::Sums;
 use crate::medallion::cut::Cut;
 use crate::medallion::judge::Refusal;
-use crate::names::{Offset, Partition};
+use crate::names::{Offset, Partition, RuleSetNumber};
 use crate::plugin::Usage;
 use crate::ruleset::Change;
 
@@ -75,6 +76,21 @@ pub struct Standing {
     pub dedup_bytes: usize,
     /// What the circuit breaker has counted.
     pub breaker: Fill,
+    /// What this process found of the rule set that judges beside the active one.
+    pub shadow: Option<Seen>,
+}
+
+/// What was found of a shadow since it began here.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub number: RuleSetNumber,
+    pub against: RuleSetNumber,
+    /// Rows that were compared, and those whose end, step or rule is another.
+    pub rows: u64,
+    pub changed: u64,
+    pub messages_left_out: u64,
+    /// Measures of gold that are money, as `daily_sales.net_amount`.
+    pub money: Vec<(String, Sums)>,
 }
 
 /// Latencies that are kept to take percentiles of.

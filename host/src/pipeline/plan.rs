@@ -13,8 +13,10 @@ use crate::medallion::definition::{Definition, DimensionUse, GoldUse, RuleUse, Z
 use crate::medallion::dimension::{DimensionError, read_file};
 use crate::medallion::parquet_blob;
 use crate::names::Digest;
+use crate::oci::{OciError, Reference, in_registry, pull_pinned};
 use crate::plugin::Limits;
 use crate::schema::NamedType;
+use crate::trust::{Distrust, KeyError, Signature, Signatures};
 
 /// Why a TOML makes no rule set.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,25 @@ pub enum PlanError {
         component: PathBuf,
         bytes: u64,
         allowed: u64,
+    },
+    #[error("{}:{line}: component {}: {source}", toml.display(), component.display())]
+    Distrusted {
+        toml: PathBuf,
+        line: usize,
+        component: PathBuf,
+        source: Distrust,
+    },
+    #[error("{}:{line}: {problem}", toml.display())]
+    Signatures {
+        toml: PathBuf,
+        line: usize,
+        problem: String,
+    },
+    #[error("{}:{line}: {source}", toml.display())]
+    Registry {
+        toml: PathBuf,
+        line: usize,
+        source: Box<OciError>,
     },
     #[error(transparent)]
     Dimension(#[from] DimensionError),
@@ -65,19 +86,12 @@ impl Plan {
     /// loaded takes its `file`, where the TOML names one.
     ///
     /// # Errors
-    /// A component or dimension file that can't be read.
-    pub fn of(config: &Config, active: Option<&Definition>) -> Result<Self, PlanError> {
+    /// A component or dimension file that can't be read, or a registry that does not give a component.
+    pub async fn of(config: &Config, active: Option<&Definition>) -> Result<Self, PlanError> {
         let mut blobs = BTreeMap::new();
-        let mut steps = [&config.cleanse, &config.validate, &config.enrich]
-            .into_iter()
-            .map(|uses| rule_uses(config, uses, &mut blobs))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter();
-        let (cleanse, validate, enrich) = (
-            steps.next().unwrap_or_default(),
-            steps.next().unwrap_or_default(),
-            steps.next().unwrap_or_default(),
-        );
+        let cleanse = rule_uses(config, &config.cleanse, &mut blobs).await?;
+        let validate = rule_uses(config, &config.validate, &mut blobs).await?;
+        let enrich = rule_uses(config, &config.enrich, &mut blobs).await?;
         let mut gold = Vec::new();
         for table in &config.gold {
             gold.push(GoldUse {
@@ -89,7 +103,8 @@ impl Plan {
                     &table.params,
                     &table.limits,
                     &mut blobs,
-                )?,
+                )
+                .await?,
             });
         }
         let dimensions = dimensions(config, active, &mut blobs)?;
@@ -133,25 +148,72 @@ impl Plan {
     }
 }
 
-fn rule_uses(
+async fn rule_uses(
     config: &Config,
     uses: &[ComponentConfig],
     blobs: &mut BTreeMap<Digest, Bytes>,
 ) -> Result<Vec<RuleUse>, PlanError> {
-    uses.iter()
-        .map(|used| rule_use(config, &used.component, &used.params, &used.limits, blobs))
-        .collect()
+    let mut rules = Vec::with_capacity(uses.len());
+    for used in uses {
+        let (component, params, limits) = (&used.component, &used.params, &used.limits);
+        rules.push(rule_use(config, component, params, limits, blobs).await?);
+    }
+    Ok(rules)
 }
 
-fn rule_use(
+async fn rule_use(
     config: &Config,
     component: &Spanned<PathBuf>,
     params: &toml::Table,
     limits: &LimitsConfig,
     blobs: &mut BTreeMap<Digest, Bytes>,
 ) -> Result<RuleUse, PlanError> {
-    let path = config.resolve(component.get_ref());
     let line = config.line(component.span().start);
+    let found = match in_registry(component.get_ref()) {
+        Some(reference) => pulled(config, reference, line).await?,
+        None => read(config, component.get_ref(), line)?,
+    };
+    let digest = Digest::of(&found.bytes);
+    let signature = signature(config, digest, &found, line)?;
+    blobs.insert(digest, found.bytes);
+    Ok(RuleUse {
+        name: found.name,
+        component: digest,
+        signature,
+        params: json(&toml::Value::Table(params.clone())),
+        limits: limits.over(&config.limits.over(&Limits::default())),
+    })
+}
+
+/// A component, with the signatures that came with it.
+struct Found {
+    /// What rules are called by it.
+    name: String,
+    /// Where it is from.
+    path: PathBuf,
+    bytes: Bytes,
+    signatures: Result<Signatures, KeyError>,
+}
+
+async fn pulled(config: &Config, reference: &str, line: usize) -> Result<Found, PlanError> {
+    let failed = |source| PlanError::Registry {
+        toml: config.path.clone(),
+        line,
+        source: Box::new(source),
+    };
+    let named: Reference = reference.parse().map_err(failed)?;
+    let pulled = pull_pinned(reference, config.limits.component()).await;
+    let pulled = pulled.map_err(failed)?;
+    Ok(Found {
+        name: named.name().to_owned(),
+        path: reference.into(),
+        bytes: pulled.component,
+        signatures: Ok(pulled.signatures),
+    })
+}
+
+fn read(config: &Config, component: &Path, line: usize) -> Result<Found, PlanError> {
+    let path = config.resolve(component);
     let unreadable = |source| PlanError::Component {
         toml: config.path.clone(),
         line,
@@ -171,20 +233,44 @@ fn rule_use(
             allowed,
         });
     }
-    let bytes = std::fs::read(&path).map_err(unreadable)?;
-    let digest = Digest::of(&bytes);
-    blobs.insert(digest, bytes.into());
-    let name = component
-        .get_ref()
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy();
-    Ok(RuleUse {
-        name: name.into_owned(),
-        component: digest,
-        params: json(&toml::Value::Table(params.clone())),
-        limits: limits.over(&config.limits.over(&Limits::default())),
+    let name = component.file_stem().unwrap_or_default();
+    Ok(Found {
+        name: name.to_string_lossy().into_owned(),
+        bytes: std::fs::read(&path).map_err(unreadable)?.into(),
+        signatures: Signatures::beside(&path),
+        path,
     })
+}
+
+/// The signature for which a component is trusted. Where none is asked for, one that is no good is as
+/// if it were not there.
+fn signature(
+    config: &Config,
+    component: Digest,
+    found: &Found,
+    line: usize,
+) -> Result<Option<Signature>, PlanError> {
+    let (trust, none) = (&config.trust, Signatures::default());
+    let toml = || config.path.clone();
+    let signatures = match &found.signatures {
+        Ok(signatures) => signatures,
+        Err(_) if trust.is_open() => &none,
+        Err(error) => {
+            return Err(PlanError::Signatures {
+                toml: toml(),
+                line,
+                problem: error.to_string(),
+            });
+        }
+    };
+    let judged = trust.judge(component, signatures);
+    let judged = judged.map_err(|source| PlanError::Distrusted {
+        toml: toml(),
+        line,
+        component: found.path.clone(),
+        source,
+    });
+    judged.map(|signature| signature.cloned())
 }
 
 fn dimensions(

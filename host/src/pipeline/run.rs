@@ -15,8 +15,8 @@ use crate::plugin::Sandbox;
 use crate::source::{FileSource, KafkaOptions, KafkaSource, SourceError};
 use crate::told::told;
 
-/// How long to wait before the group is asked again for a name that it still has.
-const NAME_IS_HELD: Duration = Duration::from_secs(2);
+/// How long to wait before a client is made anew: the group may still have its name.
+const ANEW: Duration = Duration::from_secs(2);
 
 /// Why a tenant did not start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +45,10 @@ pub async fn run_tenant(
     loop {
         let with = (sandbox.clone(), meter.clone(), shutdown.clone());
         match run_once(&config, &lake, with, until_caught_up).await {
-            Err(error) if error.is_held() => {
+            Err(error) if error.wants_another_client() => {
                 tracing::warn!("{}; trying again", told(&error));
                 tokio::select! {
-                    () = tokio::time::sleep(NAME_IS_HELD) => {}
+                    () = tokio::time::sleep(ANEW) => {}
                     _ = shutdown.changed() => return Ok(()),
                 }
             }
@@ -58,11 +58,17 @@ pub async fn run_tenant(
 }
 
 impl RunError {
-    /// Whether the group has yet to learn that the member of this name before us is gone. The
-    /// client can't wait for that: it is to be made anew.
-    fn is_held(&self) -> bool {
-        let held = |source: &SourceError| matches!(source, SourceError::InstanceHeld { .. });
-        matches!(self, Self::Worker(WorkerError::Source { source, .. }) if held(source))
+    /// Whether all that is wrong is the client, which is to be made anew: the group has yet to learn
+    /// that the member of this name before us is gone, and the client can't wait for that; or the
+    /// clock that it waits by was set back.
+    fn wants_another_client(&self) -> bool {
+        let client = |source: &SourceError| {
+            matches!(
+                source,
+                SourceError::InstanceHeld { .. } | SourceError::ClockSetBack { .. }
+            )
+        };
+        matches!(self, Self::Worker(WorkerError::Source { source, .. }) if client(source))
     }
 }
 

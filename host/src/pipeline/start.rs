@@ -50,7 +50,8 @@ pub async fn start(
 ) -> Result<TenantLayers, StartError> {
     lake.check_conditional_puts().await?;
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
-    changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_host_limits(config.limits.host());
+    changes.registry.set_trust(config.trust.clone());
     while !take_toml_up(&mut changes, config).await? {}
     if let Some(number) = changes.registry.active() {
         tracing::info!(ruleset = number.0, "rule set is active");
@@ -68,7 +69,7 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
         why: format!("{path} as it was at start"),
     };
     let registry = &mut changes.registry;
-    let plan = Plan::of(config, registry.active_definition())?;
+    let plan = Plan::of(config, registry.active_definition()).await?;
     let is_like =
         |other: Option<&_>| other.is_some_and(|other| plan.definition.has_rules_of(other));
     let as_before = is_like(registry.toml());
@@ -137,7 +138,8 @@ pub async fn load_dimension(
     sandbox: Arc<Sandbox>,
 ) -> Result<(RuleSetNumber, usize), StartError> {
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
-    changes.registry.set_deadline(config.limits.deadline());
+    changes.registry.set_host_limits(config.limits.host());
+    changes.registry.set_trust(config.trust.clone());
     let who = Who {
         by: user(),
         why: format!("dimension {name} loaded from {}", file.display()),
@@ -149,7 +151,7 @@ pub async fn load_dimension(
         let held = active.filter(|active| active.dimensions.contains_key(name));
         let (mut plan, cause) = match held {
             Some(held) => (Plan::unchanged(held), Cause::Dimension),
-            None => (Plan::of(config, active)?, Cause::Toml),
+            None => (Plan::of(config, active).await?, Cause::Toml),
         };
         let Some(dimension) = plan.definition.dimensions.get_mut(name) else {
             let known: Vec<&str> = config.dimension.keys().map(String::as_str).collect();

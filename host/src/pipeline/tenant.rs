@@ -80,6 +80,7 @@ impl TenantLayers {
     ) -> Result<Self, TenantError> {
         let tenant = &config.tenant;
         let active = registry.active().ok_or(TenantError::NoRuleSet)?;
+        registry.check_trust_in(active)?;
         let rules = registry.rules(active).await?;
         let mut layers = Self {
             bronze: Bronze::open(lake, tenant, &rules).await?,
@@ -92,9 +93,9 @@ impl TenantLayers {
             registry,
             judging: active,
             pinned: None,
-            meter,
             breaker: Breaker::new(&config.breaker),
-            shadow: Shadow::new(lake, config),
+            shadow: Shadow::new(lake, config, meter.clone()),
+            meter,
             guard: Guard::new(*config.shadow.cpu.get_ref()),
             packed: [
                 (Layer::Bronze, Packing::Dense),

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use super::config::{Config, ConfigError};
 use crate::names::Tenant;
+use crate::oci::in_registry;
+use crate::trust::Trust;
 
 /// Files that may be sent beside a TOML.
 const MOST_FILES: usize = 100;
@@ -32,6 +34,10 @@ pub enum UploadError {
     NoToml,
     #[error("the TOML names component {component}, and no file of that name was sent")]
     Missing { component: String },
+    #[error(
+        "a host fetches nothing for those who send it a TOML: pull {component} with `assay plugin pull`, and send the file"
+    )]
+    InRegistry { component: String },
     #[error("the TOML names two components {name} in different folders; give them different names")]
     Ambiguous { name: String },
     #[error("the TOML is of tenant {found}, and was sent for tenant {wanted}")]
@@ -90,11 +96,12 @@ impl Upload {
         }
     }
 
-    /// Puts what was sent into a folder of its own, and reads the TOML there.
+    /// Puts what was sent into a folder of its own, and reads the TOML there. Whom it trusts is not
+    /// its own to say.
     ///
     /// # Errors
     /// What is wrong with the TOML, or a component that was not sent.
-    pub fn unpack(self, tenant: &Tenant) -> Result<Unpacked, UploadError> {
+    pub fn unpack(self, tenant: &Tenant, trust: Trust) -> Result<Unpacked, UploadError> {
         let text = self.toml.ok_or(UploadError::NoToml)?;
         let folder = tempfile::tempdir()?;
         for (name, bytes) in &self.files {
@@ -107,8 +114,14 @@ impl Upload {
                 wanted: tenant.clone(),
             });
         }
+        config.trust = trust;
         let mut named: BTreeMap<String, PathBuf> = BTreeMap::new();
         for component in config.components_mut() {
+            if let Some(named) = in_registry(component) {
+                return Err(UploadError::InRegistry {
+                    component: named.to_owned(),
+                });
+            }
             let name = file_name(component);
             let before = named.insert(name.clone(), component.clone());
             if before.is_some_and(|before| before != *component) {
@@ -162,7 +175,9 @@ mod tests {
             taken.map_err(|error| error.to_string())?;
         }
         let north = "north".parse().unwrap();
-        upload.unpack(&north).map_err(|error| error.to_string())
+        upload
+            .unpack(&north, Trust::default())
+            .map_err(|error| error.to_string())
     }
 
     const ONE: &str = "[[validate]]\ncomponent = \"../../secret/a.wasm\"\n";
@@ -192,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn a_component_in_a_registry_is_not_fetched_for_who_sends_its_name() {
+        let digest = "0".repeat(64);
+        let one = format!(
+            "[[validate]]\ncomponent = \"oci://localhost:1/rules/a.wasm@sha256:{digest}\"\n"
+        );
+        let said = unpack(&one, &["a.wasm"]).err().unwrap();
+        assert!(said.contains("assay plugin pull"), "{said}");
+    }
+
+    #[test]
     fn names_that_could_leave_the_folder_and_mix_ups_are_refused() {
         for name in [
             "../a.wasm",
@@ -215,7 +240,7 @@ mod tests {
         let mut upload = Upload::default();
         upload.toml(toml("")).unwrap();
         let said = upload
-            .unpack(&"south".parse().unwrap())
+            .unpack(&"south".parse().unwrap(), Trust::default())
             .err()
             .unwrap()
             .to_string();

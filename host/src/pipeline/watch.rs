@@ -14,8 +14,10 @@ use super::change::{ChangeError, Changes, user};
 use super::config::{Config, ConfigError};
 use crate::lake::Lake;
 use crate::names::Tenant;
+use crate::oci::in_registry;
 use crate::plugin::Sandbox;
 use crate::ruleset::Who;
+use crate::trust::signatures_beside;
 
 /// How often files are looked at. What changed must look the same twice: it may be half written.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The length of each file and when it was written; `None` for one that is not there.
 type Looks = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
 
-/// A pipeline's TOML and its components, as they were seen last.
+/// A pipeline's TOML and its components with their signatures, as they were seen last.
 pub struct Watch {
     config: Config,
     seen: Looks,
@@ -81,7 +83,7 @@ impl Watch {
         }
         if !config.runs_like(&self.config) {
             tracing::warn!(
-                "{}: [lake], [source], [batch], [dedup], [shadow] and gold's every are taken up by a restart alone",
+                "{}: [lake], [source], [batch], [dedup], [shadow], [trust] and gold's every are taken up by a restart alone",
                 config.path.display()
             );
         }
@@ -91,7 +93,8 @@ impl Watch {
         self.seen.insert(config.path.clone(), toml.flatten());
         self.config = config;
         let mut changes = Changes::open(lake, &self.config.tenant, sandbox).await?;
-        changes.registry.set_deadline(self.config.limits.deadline());
+        changes.registry.set_host_limits(self.config.limits.host());
+        changes.registry.set_trust(self.config.trust.clone());
         let who = Who {
             by: user(),
             why: format!("{} was edited under watch", self.config.path.display()),
@@ -114,7 +117,11 @@ impl Watch {
 }
 
 fn looks(config: &Config) -> Looks {
-    let components = config.components().map(|path| config.resolve(path));
+    let components = config
+        .components()
+        .filter(|path| in_registry(path).is_none());
+    let components = components.map(|path| config.resolve(path));
+    let components = components.flat_map(|file| [signatures_beside(&file), file]);
     let files = std::iter::once(config.path.clone()).chain(components);
     files.map(|file| (file.clone(), look(&file))).collect()
 }

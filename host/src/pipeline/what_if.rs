@@ -1,18 +1,20 @@
 //! What another rule set would have made of messages that are in bronze. It works on the lake alone,
 //! whether hosts run or not, and writes nothing.
 
+mod scope;
+
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Int32Array, Int64Array, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::lake::{Bound, File, Lake, LakeError, Table};
+pub use self::scope::{Scope, ScopeError, Written};
+use crate::lake::{File, Lake, LakeError, Table};
 use crate::medallion::compare::{CompareError, Comparer, Comparison};
 use crate::medallion::cut::message_schema;
 use crate::medallion::gold::by_rule_set;
@@ -30,13 +32,25 @@ pub enum WhatIfError {
     #[error(transparent)]
     RuleSet(#[from] RuleSetError),
     #[error("{0}; with it, the tenant would stop there: mend it and stage it again")]
-    Compare(#[from] CompareError),
+    Compare(#[source] Box<CompareError>),
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error("no rule set is active; see `assay rules history`")]
     NoActive,
     #[error("tenant {tenant} has no bronze table in this lake; name the lake with --lake")]
     NoBronze { tenant: Tenant },
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    #[error("{text:?} is no rule set: give its number, or `pinned` for each row's own")]
+    Against { text: String },
+    #[error("there are more than {most} messages in that range")]
+    TooMany { most: u64 },
+}
+
+impl From<CompareError> for WhatIfError {
+    fn from(error: CompareError) -> Self {
+        Self::Compare(Box::new(error))
+    }
 }
 
 /// What the rule set is compared with.
@@ -47,14 +61,49 @@ pub enum Against {
     Pinned,
 }
 
-/// Which messages are looked at.
-#[derive(Clone, Debug)]
-pub struct Scope {
-    /// When they were taken in, in microseconds since 1970.
-    pub time: Range<i64>,
-    /// Those of one partition alone, by topic and number.
-    pub partition: Option<(String, i32)>,
-    pub offsets: Range<Offset>,
+impl Against {
+    /// Reads a rule set's number or `pinned`; without either it is the active one.
+    ///
+    /// # Errors
+    /// What is neither, and a number that there is not.
+    pub fn of(text: Option<&str>, registry: &Registry) -> Result<Self, WhatIfError> {
+        let Some(text) = text else {
+            return registry
+                .active()
+                .map(Self::Set)
+                .ok_or(WhatIfError::NoActive);
+        };
+        if text == "pinned" {
+            return Ok(Self::Pinned);
+        }
+        let number = text.parse().map(RuleSetNumber);
+        let number = number.map_err(|_| WhatIfError::Against {
+            text: text.to_owned(),
+        })?;
+        registry.set(number)?;
+        Ok(Self::Set(number))
+    }
+}
+
+impl std::fmt::Display for Against {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Set(number) => write!(f, "{number}"),
+            Self::Pinned => f.write_str("each row's own"),
+        }
+    }
+}
+
+/// What was found, as JSON: for scripts and for the server.
+pub fn answer(
+    tenant: &Tenant,
+    number: RuleSetNumber,
+    against: Against,
+    found: &Comparison,
+) -> Value {
+    json!({
+        "tenant": tenant, "number": number, "against": against.to_string(), "comparison": found,
+    })
 }
 
 /// How far it is.
@@ -68,7 +117,8 @@ pub struct Progress {
 /// Compares what `number` would have made of messages in bronze with what `against` makes of them.
 ///
 /// # Errors
-/// A rule set that there is not or that can't judge the messages, or a lake that can't be read.
+/// A rule set that there is not or that can't judge the messages, more of them than the scope
+/// allows, or a lake that can't be read.
 pub async fn what_if(
     lake: &Lake,
     tenant: &Tenant,
@@ -82,6 +132,15 @@ pub async fn what_if(
     let bronze = bronze.ok_or_else(|| WhatIfError::NoBronze {
         tenant: tenant.clone(),
     })?;
+    let files: Vec<File> = bronze
+        .files()
+        .filter(|file| scope.may_lie_in(file))
+        .cloned()
+        .collect();
+    let too_many = WhatIfError::TooMany { most: scope.most };
+    if files.iter().map(|file| scope.least_in(file)).sum::<u64>() > scope.most {
+        return Err(too_many);
+    }
     let ready = registry.begin(number).await?.await;
     let after = ready.map_err(|_| RuleSetError::Interrupted)?;
     let after = after.map_err(|source| RuleSetError::Rules { number, source })?;
@@ -91,11 +150,6 @@ pub async fn what_if(
         after: Arc::new(after),
         comparers: BTreeMap::new(),
     };
-    let files: Vec<File> = bronze
-        .files()
-        .filter(|file| scope.may_lie_in(file))
-        .cloned()
-        .collect();
     let mut done = Progress {
         files: 0,
         of_files: files.len(),
@@ -106,6 +160,9 @@ pub async fn what_if(
         while let Some(rows) = rows.next().await? {
             let rows = filter_record_batch(&rows, &scope.holds(&rows)).map_err(LayerError::from)?;
             done.messages += rows.num_rows() as u64;
+            if done.messages > scope.most {
+                return Err(too_many);
+            }
             asked.compare(&rows).await?;
             progress(done);
         }
@@ -189,54 +246,6 @@ fn messages(rows: &RecordBatch) -> Result<RecordBatch, LayerError> {
     let fields = schema.fields().iter();
     let columns = fields.filter_map(|field| rows.column_by_name(field.name()).cloned());
     Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
-}
-
-impl Scope {
-    /// Whether a file may hold such messages, as far as the log tells.
-    fn may_lie_in(&self, file: &File) -> bool {
-        let moment = |text: &str| text.parse::<DateTime<Utc>>().ok();
-        let times = match file.bound("_ingested_at") {
-            Some(Bound::Text(first, last)) => moment(first).zip(moment(last)),
-            _ => None,
-        };
-        // Statistics have milliseconds at best.
-        let slack = 1_000_000;
-        let in_time = times.is_none_or(|(first, last)| {
-            first.timestamp_micros().saturating_sub(slack) < self.time.end
-                && last.timestamp_micros().saturating_add(slack) >= self.time.start
-        });
-        let in_offsets = match file.bound("_offset") {
-            Some(Bound::Integer(first, last)) => {
-                *first < self.offsets.end && *last >= self.offsets.start
-            }
-            _ => true,
-        };
-        in_time && in_offsets
-    }
-
-    fn holds(&self, rows: &RecordBatch) -> BooleanArray {
-        let topics = column::<StringArray>(rows, "_topic");
-        let numbers = column::<Int32Array>(rows, "_partition");
-        let (Some(offsets), Some(times)) = (
-            column::<Int64Array>(rows, "_offset"),
-            column::<TimestampMicrosecondArray>(rows, "_ingested_at"),
-        ) else {
-            return BooleanArray::from(vec![false; rows.num_rows()]);
-        };
-        let ours = |row: usize| match &self.partition {
-            None => true,
-            Some((topic, number)) => {
-                topics.is_some_and(|topics| topics.value(row) == topic)
-                    && numbers.is_some_and(|numbers| numbers.value(row) == *number)
-            }
-        };
-        let rows = (0..rows.num_rows()).map(|row| {
-            self.time.contains(&times.value(row))
-                && self.offsets.contains(&offsets.value(row))
-                && ours(row)
-        });
-        BooleanArray::from(rows.collect::<Vec<_>>())
-    }
 }
 
 /// A file's messages as they are read, some at a time: a packed file holds more than memory should.

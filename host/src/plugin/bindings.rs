@@ -7,11 +7,11 @@ wasmtime::component::bindgen!({
         package assay:sandbox;
 
         world any {
-            import assay:rules/host@0.1.0;
-            export assay:rules/cleansing@0.1.0;
-            export assay:rules/validation@0.1.0;
-            export assay:rules/enrichment@0.1.0;
-            export assay:rules/aggregation@0.1.0;
+            import assay:rules/host@0.1.1;
+            export assay:rules/cleansing@0.1.1;
+            export assay:rules/validation@0.1.1;
+            export assay:rules/enrichment@0.1.1;
+            export assay:rules/aggregation@0.1.1;
         }
     ",
     world: "assay:sandbox/any",

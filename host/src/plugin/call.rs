@@ -11,7 +11,7 @@ use super::engine::{Exports, Setup, ticks};
 use super::limits::{Budget, Ledger};
 use super::log::{Meter, one_line};
 use super::usage::Running;
-use super::{Cause, Description, GroupDescription, PluginError, RowDescription, Step};
+use super::{Cause, Description, GroupDescription, PluginError, RowDescription, Step, trace};
 
 /// Bytes of what is said about a fault, or by a component about a row.
 pub(super) const LONGEST_TEXT: usize = 1_024;
@@ -32,6 +32,8 @@ pub(super) enum Fault {
     Guest {
         cause: Cause,
         text: String,
+        /// The functions that it trapped in, where they have names.
+        trace: Vec<String>,
     },
     Deadline(Duration),
     /// The component's functions are not of the contract's types.
@@ -41,11 +43,16 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn answer(text: &str) -> Self {
+    pub(super) fn guest(cause: Cause, text: String) -> Self {
         Self::Guest {
-            cause: Cause::Answer,
-            text: one_line(text, LONGEST_TEXT),
+            cause,
+            text,
+            trace: Vec::new(),
         }
+    }
+
+    pub(super) fn answer(text: &str) -> Self {
+        Self::guest(Cause::Answer, one_line(text, LONGEST_TEXT))
     }
 }
 
@@ -237,7 +244,7 @@ fn not_its_step() -> Fault {
 /// now says nothing about the rows.
 fn unlike_before(fault: Fault) -> Fault {
     match fault {
-        Fault::Guest { cause, text } => Fault::Host(format!(
+        Fault::Guest { cause, text, .. } => Fault::Host(format!(
             "setting it up failed, though it went well before: {cause}: {text}"
         )),
         other => other,
@@ -259,7 +266,7 @@ fn fault(store: &Store<Held>, budget: &Budget, error: &wasmtime::Error) -> Optio
     if let Some(want) = &ledger.host_want {
         return Some(Fault::Host(format!("no memory for an instance: {want}")));
     }
-    let guest = |cause, text: String| Some(Fault::Guest { cause, text });
+    let guest = |cause, text| Some(Fault::guest(cause, text));
     if let Some(asked) = ledger.refused {
         let text = format!(
             "it asked for {asked} bytes of memory; {} are allowed",
@@ -273,7 +280,13 @@ fn fault(store: &Store<Held>, budget: &Budget, error: &wasmtime::Error) -> Optio
             let text = format!("it used up its {} units of fuel", budget.fuel);
             return guest(Cause::Fuel, text);
         }
-        Some(trap) => return guest(Cause::Trap, trap_text(*trap, meter.last_error.as_deref())),
+        Some(trap) => {
+            return Some(Fault::Guest {
+                cause: Cause::Trap,
+                text: trap_text(*trap, meter.last_error.as_deref()),
+                trace: trace::of(error),
+            });
+        }
         None => {}
     }
     if error.root_cause().to_string().contains(OUTPUT_EXCEEDED) {

@@ -13,6 +13,9 @@ use crate::names::check_name;
 /// Digits of a decimal whose units fit in the 64 bits that rules count with.
 const DECIMAL_DIGITS: u8 = 18;
 
+/// Digits that the units of a decimal in 64 bits may have.
+const SUM_DIGITS: u8 = 19;
+
 /// More columns, rules or look-ups than anyone writes by hand are a mistake, or malice.
 const MOST_ITEMS: usize = 1_000;
 
@@ -125,6 +128,15 @@ impl Kind {
             Self::Binary => DataType::Binary,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Date => DataType::Date32,
+        }
+    }
+
+    /// The type of a column of this kind among a group's state and measures: a sum may have all of
+    /// the contract's 64 bits.
+    pub fn summed(self) -> DataType {
+        match self.arrow() {
+            DataType::Decimal128(_, scale) => DataType::Decimal128(SUM_DIGITS, scale),
+            other => other,
         }
     }
 

@@ -1,23 +1,21 @@
 //! From the bytes of a component to one that is compiled, configured and known by what it says of
 //! itself. Whatever can't be right is refused here, before it meets a row.
 
-use std::path::Path;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmparser::{CanonicalFunction, Parser, Payload};
-use wasmtime::component::{self, InstancePre, Linker};
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
+use super::compile::{CompileLimits, Compiler, Workbench};
+use super::contract::{check_bytes, check_imports, interface, step_of};
 use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
-use super::{Description, GroupDescription, PluginError, RowDescription, Step, log};
-use crate::environment::cache_folder;
+use super::{Description, GroupDescription, PluginError, RowDescription, Step, log, trace};
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,15 +35,11 @@ const WARM: u32 = 16;
 /// Tables that a module may have.
 const TABLES: u32 = 8;
 
-/// What components are written against.
-pub const CONTRACT: &str = "assay:rules@0.1.0";
-const PACKAGE: &str = "assay:rules/";
-const VERSION: &str = "@0.1.0";
-
 /// Compiles components. One for the process is enough.
 pub struct Sandbox {
     engine: Engine,
     linker: Linker<Held>,
+    workbench: Workbench,
 }
 
 /// A component, compiled. Cheap to clone, and to be shared by whatever uses the same bytes.
@@ -56,7 +50,9 @@ pub(super) struct Compiled {
     pub pre: InstancePre<Held>,
     pub exports: Exports,
     pub step: Step,
+    pub contract: String,
     pub imports: Vec<String>,
+    pub names: Vec<String>,
     /// The engine's clock runs as long as somebody can still call.
     _sandbox: Arc<Sandbox>,
 }
@@ -87,24 +83,23 @@ pub(super) struct Setup {
 impl Sandbox {
     /// # Errors
     /// `Engine`: this machine can't run WebAssembly as the sandbox needs it.
-    pub fn new() -> Result<Arc<Self>, PluginError> {
-        Self::with_cache(cache())
+    pub fn new(compiler: Compiler) -> Result<Arc<Self>, PluginError> {
+        Self::build(compiler, true)
     }
 
     /// One that compiles everything anew.
     ///
     /// # Errors
     /// As [`Sandbox::new`].
-    pub fn without_cache() -> Result<Arc<Self>, PluginError> {
-        Self::with_cache(None)
+    pub fn that_keeps_nothing(compiler: Compiler) -> Result<Arc<Self>, PluginError> {
+        Self::build(compiler, false)
     }
 
-    fn with_cache(cache: Option<Cache>) -> Result<Arc<Self>, PluginError> {
+    fn build(compiler: Compiler, keep: bool) -> Result<Arc<Self>, PluginError> {
         let wrong = |error: wasmtime::Error| PluginError::Engine {
             problem: format!("{error:#}"),
         };
         let mut config = config();
-        config.cache(cache);
         // A machine that does not let so much address space be reserved has memory mapped by need.
         let engine = Engine::new(config.clone().allocation_strategy(pool()))
             .or_else(|_| {
@@ -112,43 +107,57 @@ impl Sandbox {
             })
             .map_err(wrong)?;
         let mut linker = Linker::new(&engine);
-        let mut host = linker
-            .instance(&format!("{PACKAGE}host{VERSION}"))
-            .map_err(wrong)?;
+        let mut host = linker.instance(&interface("host")).map_err(wrong)?;
         host.func_wrap("log", log::log).map_err(wrong)?;
         tick(&engine)?;
-        Ok(Arc::new(Self { engine, linker }))
+        let workbench = Workbench::new(compiler, &engine, keep);
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            workbench,
+        }))
     }
 
-    /// Compiles a component that is to do `step`.
+    /// Compiles a component that is to do `step`, unless its code was kept. Takes as long as `limits`
+    /// let it, and while others compile.
     ///
     /// # Errors
-    /// What the bytes are instead of such a component.
-    pub fn compile(self: &Arc<Self>, wasm: &[u8], step: Step) -> Result<Component, PluginError> {
-        self.compile_for(wasm, Some(step))
+    /// What the bytes are instead of such a component, or which limit they do not keep to.
+    pub fn compile(
+        self: &Arc<Self>,
+        wasm: &[u8],
+        step: Step,
+        limits: &CompileLimits,
+    ) -> Result<Component, PluginError> {
+        self.compile_for(wasm, Some(step), limits)
     }
 
-    /// Compiles a component that may do whichever step.
+    /// As [`Sandbox::compile`], of a component that may do whichever step.
     ///
     /// # Errors
-    /// What the bytes are instead of a component of the contract.
-    pub fn compile_any(self: &Arc<Self>, wasm: &[u8]) -> Result<Component, PluginError> {
-        self.compile_for(wasm, None)
+    /// As [`Sandbox::compile`].
+    pub fn compile_any(
+        self: &Arc<Self>,
+        wasm: &[u8],
+        limits: &CompileLimits,
+    ) -> Result<Component, PluginError> {
+        self.compile_for(wasm, None, limits)
     }
 
     fn compile_for(
         self: &Arc<Self>,
         wasm: &[u8],
         wanted: Option<Step>,
+        limits: &CompileLimits,
     ) -> Result<Component, PluginError> {
-        check_header(wasm)?;
-        check_handles(wasm)?;
-        let broken = |error: wasmtime::Error| PluginError::Broken {
-            problem: format!("{error:#}"),
-        };
-        let compiled = component::Component::from_binary(&self.engine, wasm).map_err(broken)?;
+        check_bytes(wasm)?;
+        let compiled = self.workbench.component(&self.engine, wasm, limits)?;
         let shape = compiled.component_type();
-        let step = step_of(shape.exports(&self.engine).map(|(name, _)| name), wanted)?;
+        let names: Vec<String> = shape
+            .exports(&self.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let (step, contract) = step_of(names.iter().map(String::as_str), wanted)?;
         let imports: Vec<String> = shape
             .imports(&self.engine)
             .map(|(name, _)| name.to_owned())
@@ -163,7 +172,9 @@ impl Sandbox {
             pre,
             exports,
             step,
+            contract,
             imports,
+            names,
             _sandbox: self.clone(),
         })))
     }
@@ -203,9 +214,19 @@ impl Component {
         self.0.step
     }
 
+    /// The contract that it was written against, as in `assay:rules@0.1.0`.
+    pub fn contract(&self) -> &str {
+        &self.0.contract
+    }
+
     /// What it asks for from outside, by its full names.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    /// What it offers, by its full names.
+    pub fn exports(&self) -> &[String] {
+        &self.0.names
     }
 
     /// Whether anybody else holds it, configured or not.
@@ -258,7 +279,7 @@ impl Exports {
 
 /// Deterministic, and with everything off that rules have no use for. Threads, garbage collection
 /// and asynchronous components are not even compiled in.
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::new();
     config.consume_fuel(true);
     config.epoch_interruption(true);
@@ -268,7 +289,7 @@ fn config() -> Config {
     config.wasm_multi_memory(false);
     config.wasm_component_model(true);
     config.max_wasm_stack(STACK);
-    config.wasm_backtrace_max_frames(None);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(trace::FRAMES));
     config
 }
 
@@ -285,44 +306,21 @@ fn pool() -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Where compiled code is kept, so that a known component starts at once. It is native code, which
-/// is run as it is found: the folder is this user's alone. Without one, everything is compiled anew.
-fn cache() -> Option<Cache> {
-    let folder = cache_folder()?.join("compiled");
-    let opened = private(&folder)
-        .map_err(wasmtime::Error::from)
-        .and_then(|()| {
-            let mut config = CacheConfig::new();
-            config.with_directory(&folder);
-            Cache::new(config)
-        });
-    opened
-        .inspect_err(|error| {
-            let folder = folder.display();
-            tracing::warn!(%folder, %error, "compiled components can't be kept; each start compiles them");
-        })
-        .ok()
-}
-
-/// Makes a folder that only this user can look into and write to.
-fn private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
 /// Lets deadlines pass, until the engine is gone.
 fn tick(engine: &Engine) -> Result<(), PluginError> {
     let engine = engine.weak();
     let ticker = move || {
+        // A sleep is longer than it was asked to be: what is late is made up for, so that a deadline
+        // is as far off as it says.
+        let mut next = Instant::now() + TICK;
         loop {
-            thread::sleep(TICK);
-            match engine.upgrade() {
-                Some(engine) => engine.increment_epoch(),
-                None => return,
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            let Some(engine) = engine.upgrade() else {
+                return;
+            };
+            while next <= Instant::now() {
+                engine.increment_epoch();
+                next += TICK;
             }
         }
     };
@@ -344,90 +342,13 @@ pub(super) fn ticks(deadline: Duration) -> u64 {
 
 fn refused(function: &'static str, fault: Fault) -> PluginError {
     match fault {
-        Fault::Guest { cause, text } => PluginError::Failed {
+        Fault::Guest { cause, text, trace } => PluginError::Failed {
             function,
             cause,
-            text,
+            text: trace::told(text, &trace),
         },
         Fault::Deadline(after) => PluginError::Deadline { function, after },
         Fault::Contract(problem) => PluginError::Contract { problem },
         Fault::Host(problem) => PluginError::Host { function, problem },
-    }
-}
-
-fn check_header(wasm: &[u8]) -> Result<(), PluginError> {
-    match wasm {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(PluginError::CoreModule),
-        [0, b'a', b's', b'm', ..] => Ok(()),
-        other => {
-            let begin: Vec<u8> = other.iter().take(8).copied().collect();
-            Err(PluginError::NotWasm {
-                begins: String::from_utf8_lossy(&begin).into_owned(),
-            })
-        }
-    }
-}
-
-/// A component that makes resources keeps their handles in tables of the host, which no limit of an
-/// instance counts. What can't be read here is told when it is compiled.
-fn check_handles(wasm: &[u8]) -> Result<(), PluginError> {
-    for part in Parser::new(0).parse_all(wasm) {
-        let Ok(Payload::ComponentCanonicalSection(functions)) = part else {
-            continue;
-        };
-        let makes = |function| matches!(function, Ok(CanonicalFunction::ResourceNew { .. }));
-        if functions.into_iter().any(makes) {
-            return Err(PluginError::Resources);
-        }
-    }
-    Ok(())
-}
-
-/// The step that a component of these exports does, which must be the one that is wanted.
-fn step_of<'a>(
-    names: impl Iterator<Item = &'a str>,
-    wanted: Option<Step>,
-) -> Result<Step, PluginError> {
-    let names: Vec<String> = names.map(str::to_owned).collect();
-    let interface = |step: Step| format!("{PACKAGE}{}{VERSION}", step.interface());
-    let has = |step: &Step| names.contains(&interface(*step));
-    if let Some(wanted) = wanted.filter(has) {
-        return Ok(wanted);
-    }
-    match (Step::ALL.into_iter().find(has), wanted) {
-        (Some(found), None) => return Ok(found),
-        (Some(found), Some(wanted)) => return Err(PluginError::OtherStep { found, wanted }),
-        (None, _) => {}
-    }
-    let wanted = match wanted {
-        Some(wanted) => interface(wanted),
-        None => Step::ALL.map(interface).join(" or "),
-    };
-    let ours = |name: &&String| name.starts_with(PACKAGE);
-    match names.iter().find(ours) {
-        Some(found) => Err(PluginError::OtherVersion {
-            found: found.clone(),
-            ours: wanted,
-        }),
-        None => Err(PluginError::NoStep {
-            exports: names,
-            wanted,
-        }),
-    }
-}
-
-fn check_imports(names: &[String]) -> Result<(), PluginError> {
-    let host = format!("{PACKAGE}host{VERSION}");
-    let types = format!("{PACKAGE}types{VERSION}");
-    let foreign = names
-        .iter()
-        .filter(|name| **name != host && **name != types);
-    let foreign: Vec<String> = foreign.cloned().collect();
-    match foreign.is_empty() {
-        true => Ok(()),
-        false => Err(PluginError::Import {
-            names: foreign,
-            offered: host,
-        }),
     }
 }

@@ -11,8 +11,8 @@ use super::call::{Fault, GroupAnswer, Session};
 use super::engine::Configured;
 use super::judge::{call_error, join};
 use super::lend::{Lent, Unlent};
-use super::take::take;
-use super::{CallError, Cause, Field, GroupDescription, Kind};
+use super::take::{Room, Taken, take};
+use super::{CallError, Cause, Field, GroupDescription, Kind, trace};
 
 /// How much wider the limits are for a group that can't be made smaller. Groups grow by no fault of
 /// any row's, so the plain limits only say when to halve.
@@ -131,7 +131,7 @@ impl Configured {
                 }
                 Err(fault) => fault,
             };
-            let (cause, text) = call_error(F::NAME, fault)?;
+            let (cause, text, trace) = call_error(F::NAME, fault)?;
             let limited = matches!(cause, Cause::Fuel | Cause::Memory | Cause::Output);
             if count > 1 {
                 let middle = from + count / 2;
@@ -145,14 +145,14 @@ impl Configured {
                     function: F::NAME,
                     group,
                     cause,
-                    text,
+                    text: trace::told(text, &trace),
                 });
             }
         }
         let joined = parts
             .iter()
             .zip(fields)
-            .map(|(parts, field)| join(parts, field.kind));
+            .map(|(parts, field)| join(parts, &field.kind.summed()));
         let joined = joined.collect::<Result<_, _>>();
         let joined = joined.map_err(|problem| CallError::Host {
             function: F::NAME,
@@ -177,8 +177,8 @@ impl Configured {
                 "it answered with {found} rows for {count} groups"
             )));
         }
-        let columns = take(batch.columns, fields, count).map_err(|text| Fault::answer(&text))?;
-        Ok((columns, burnt))
+        let taken = take(batch.columns, fields, count, Room::Sum).and_then(Taken::whole);
+        Ok((taken.map_err(|text| Fault::answer(&text))?, burnt))
     }
 }
 
@@ -335,10 +335,7 @@ fn lend<'a>(
 ) -> Result<Vec<Lent>, Fault> {
     let lent = columns.map(|(column, kind)| {
         Lent::new(column, kind, rows).map_err(|unlent| match unlent {
-            Unlent::Value { text } => Fault::Guest {
-                cause: Cause::Input,
-                text,
-            },
+            Unlent::Value { text } => Fault::guest(Cause::Input, text),
             Unlent::Column { text } => Fault::Host(text),
         })
     });

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_empty_array, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{ArrayRef, BooleanArray, new_empty_array, new_null_array};
+use arrow::compute::{concat, nullif};
+use arrow::datatypes::DataType;
 
 use super::bindings::assay::rules::types as wit;
 use super::call::{Fault, LONGEST_TEXT, Session};
 use super::engine::{Configured, Setup};
 use super::lend::{Lent, Unlent};
 use super::log::one_line;
-use super::take::take;
+use super::take::{Room, Taken, take};
 use super::{CallError, Cause, Kind, RowDescription};
 
 /// What a component made of a batch.
@@ -44,6 +45,8 @@ pub struct Guilty {
     pub row: u32,
     pub cause: Cause,
     pub text: String,
+    /// The component's functions that it trapped in, the innermost first, where they have names.
+    pub trace: Vec<String>,
 }
 
 impl Configured {
@@ -136,9 +139,9 @@ impl Search<'_> {
                 continue;
             };
             self.burnt = self.burnt.saturating_add(failed.burnt);
-            let (cause, text) = call_error(self.function, failed.fault)?;
+            let (cause, text, trace) = call_error(self.function, failed.fault)?;
             if count == 1 {
-                self.convict(from, cause, text.clone());
+                self.convict(from, cause, text.clone(), trace);
             } else {
                 let half = count / 2;
                 ranges.push((from + half, count - half));
@@ -163,7 +166,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// One call over some rows. What it answers is kept only if all of it holds.
+    /// One call over some rows. What it answers is kept only if all of it holds, but for values that no
+    /// table can hold: these convict their rows alone.
     fn attempt(&mut self, from: usize, count: usize) -> Result<(), Failed> {
         let free = |fault| Failed { fault, burnt: 0 };
         let lent = self.lend(from, count).map_err(free)?;
@@ -191,10 +195,7 @@ impl Search<'_> {
         let lent = pairs.map(|(column, kind)| {
             let slice = column.as_ref().map(|column| column.slice(from, count));
             Lent::new(slice.as_ref(), *kind, count).map_err(|unlent| match unlent {
-                Unlent::Value { text } => Fault::Guest {
-                    cause: Cause::Input,
-                    text,
-                },
+                Unlent::Value { text } => Fault::guest(Cause::Input, text),
                 Unlent::Column { text } => Fault::Host(text),
             })
         });
@@ -202,7 +203,10 @@ impl Search<'_> {
     }
 
     fn keep(&mut self, judged: wit::Judged, from: usize, count: usize) -> Result<(), String> {
-        let columns = take(judged.columns, &self.description.writes, count)?;
+        let Taken {
+            mut columns,
+            outside,
+        } = take(judged.columns, &self.description.writes, count, Room::Row)?;
         let rules = self.description.rules.len();
         let mut verdicts = Vec::with_capacity(judged.verdicts.len());
         for said in judged.verdicts {
@@ -226,6 +230,24 @@ impl Search<'_> {
         }
         verdicts.sort_by_key(|verdict| (verdict.row, verdict.rule));
         verdicts.dedup_by_key(|verdict| (verdict.row, verdict.rule));
+        if !outside.is_empty() {
+            let guilty = |row: usize| outside.contains_key(&row);
+            let mask: BooleanArray = (0..count).map(|row| Some(guilty(row))).collect();
+            for column in &mut columns {
+                *column = nullif(column, &mask).map_err(|error| error.to_string())?;
+            }
+            verdicts.retain(|verdict| {
+                let row = usize::try_from(verdict.row).unwrap_or(usize::MAX);
+                !guilty(row.saturating_sub(from))
+            });
+            self.guilty
+                .extend(outside.into_iter().map(|(row, text)| Guilty {
+                    row: position(from + row),
+                    cause: Cause::Answer,
+                    text: one_line(&text, LONGEST_TEXT),
+                    trace: Vec::new(),
+                }));
+        }
         self.verdicts.append(&mut verdicts);
         for (parts, column) in self.parts.iter_mut().zip(columns) {
             parts.push(column);
@@ -233,7 +255,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn convict(&mut self, row: usize, cause: Cause, text: String) {
+    fn convict(&mut self, row: usize, cause: Cause, text: String, trace: Vec<String>) {
         for (parts, field) in self.parts.iter_mut().zip(&self.description.writes) {
             parts.push(new_null_array(&field.kind.arrow(), 1));
         }
@@ -241,13 +263,15 @@ impl Search<'_> {
             row: position(row),
             cause,
             text,
+            trace,
         });
     }
 
     fn finish(self) -> Result<Judged, CallError> {
         let mut columns = Vec::with_capacity(self.parts.len());
         for (parts, field) in self.parts.iter().zip(&self.description.writes) {
-            columns.push(join(parts, field.kind).map_err(|problem| CallError::Host {
+            let joined = join(parts, &field.kind.arrow());
+            columns.push(joined.map_err(|problem| CallError::Host {
                 function: self.function,
                 problem,
             })?);
@@ -261,13 +285,14 @@ impl Search<'_> {
     }
 }
 
-/// Splits off the faults that say nothing about rows or groups.
+/// Splits off the faults that say nothing about rows or groups. The rest is a cause, what is said of
+/// it, and the functions in which it happened.
 pub(super) fn call_error(
     function: &'static str,
     fault: Fault,
-) -> Result<(Cause, String), CallError> {
+) -> Result<(Cause, String, Vec<String>), CallError> {
     match fault {
-        Fault::Guest { cause, text } => Ok((cause, text)),
+        Fault::Guest { cause, text, trace } => Ok((cause, text, trace)),
         Fault::Deadline(after) => Err(CallError::Deadline { function, after }),
         Fault::Contract(problem) | Fault::Host(problem) => {
             Err(CallError::Host { function, problem })
@@ -276,9 +301,9 @@ pub(super) fn call_error(
 }
 
 /// One column out of its parts.
-pub(super) fn join(parts: &[ArrayRef], kind: Kind) -> Result<ArrayRef, String> {
+pub(super) fn join(parts: &[ArrayRef], of: &DataType) -> Result<ArrayRef, String> {
     match parts {
-        [] => Ok(new_empty_array(&kind.arrow())),
+        [] => Ok(new_empty_array(of)),
         [whole] => Ok(whole.clone()),
         parts => {
             let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
@@ -314,11 +339,11 @@ fn position(row: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Decimal128Array, Int64Array};
 
     use super::*;
     use crate::plugin::tests::configured;
-    use crate::plugin::tests::guests::{Guest, at_value, each_row};
+    use crate::plugin::tests::guests::{DECIMAL, ECHO, Guest, at_value, each_row};
     use crate::plugin::{Limits, Step};
 
     #[test]
@@ -347,5 +372,20 @@ mod tests {
             let found: Vec<u32> = search.guilty.iter().map(|guilty| guilty.row).collect();
             assert_eq!(found, [position(guilty)]);
         }
+    }
+
+    #[test]
+    fn rows_whose_values_no_table_can_hold_are_found_in_one_call() {
+        let mut guest = Guest::new(Step::Enrich, ECHO);
+        guest.reads = vec![("price", DECIMAL, 0, true)];
+        guest.writes = guest.reads.clone();
+        let rule = configured(&guest, &Limits::default());
+        let prices = Decimal128Array::from(vec![i128::from(i64::MAX); 1_000]);
+        let columns: [Option<ArrayRef>; 1] = [Some(Arc::new(
+            prices.with_precision_and_scale(38, 0).unwrap(),
+        ))];
+        let mut search = rule.search(1_000, &columns, 1).unwrap();
+        search.run().unwrap();
+        assert_eq!((search.calls, search.guilty.len()), (1, 1_000));
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Error, ResourceLimiter};
 
+use super::compile::CompileLimits;
+
 /// What one call of a component may use. Fuel and output grow with the rows of a call, so that a
 /// component is not convicted for being given many rows at once.
 ///
@@ -54,6 +56,23 @@ impl Default for Limits {
 
 fn usual_deadline() -> Duration {
     Duration::from_secs(10)
+}
+
+/// What a host allows components that is no part of a rule set: none of it decides about a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Wall-clock time of one call, as in [`Limits`].
+    pub deadline: Duration,
+    pub compile: CompileLimits,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            deadline: usual_deadline(),
+            compile: CompileLimits::default(),
+        }
+    }
 }
 
 /// Entries that a component's tables may have, each. The same on every machine, whatever its engine

@@ -10,8 +10,8 @@ use super::call::{Fault, Session};
 use super::engine::Configured;
 use super::judge::call_error;
 use super::lend::{Lent, Unlent};
-use super::take::take;
-use super::{CallError, Cause, Description};
+use super::take::{Room, Taken, take};
+use super::{CallError, Cause, Description, trace};
 
 /// What one call took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,23 +48,24 @@ impl Configured {
     pub fn measure(&self, load: &Load<'_>) -> Result<Cost, CallError> {
         let function = self.step().as_str();
         let failed = |fault| match call_error(function, fault) {
-            Ok((cause, text)) => CallError::Guest {
+            Ok((cause, text, trace)) => CallError::Guest {
                 function,
                 group: 0,
                 cause,
-                text,
+                text: trace::told(text, &trace),
             },
             Err(error) => error,
         };
         let (empty, _) = self.once(load, 0).map_err(failed)?;
         let (cost, answer) = self.once(load, load.rows).map_err(failed)?;
-        let fields = match &self.description {
-            Description::Rows(rows) => &rows.writes,
-            Description::Groups(groups) => &groups.state,
+        let (fields, room) = match &self.description {
+            Description::Rows(rows) => (&rows.writes, Room::Row),
+            Description::Groups(groups) => (&groups.state, Room::Sum),
         };
         let begun = Instant::now();
         let (columns, rows) = answer.map_err(|text| failed(Fault::answer(&text)))?;
-        take(columns, fields, rows).map_err(|text| failed(Fault::answer(&text)))?;
+        let taken = take(columns, fields, rows, room).and_then(Taken::whole);
+        taken.map_err(|text| failed(Fault::answer(&text)))?;
         Ok(Cost {
             take: begun.elapsed(),
             lend: cost.lend + empty.work,
@@ -88,10 +89,7 @@ impl Configured {
         let begun = Instant::now();
         let lent = load.columns.iter().zip(kinds).map(|(column, kind)| {
             Lent::new(column.as_ref(), kind, load.rows).map_err(|unlent| match unlent {
-                Unlent::Value { text } => Fault::Guest {
-                    cause: Cause::Input,
-                    text,
-                },
+                Unlent::Value { text } => Fault::guest(Cause::Input, text),
                 Unlent::Column { text } => Fault::Host(text),
             })
         });

@@ -12,6 +12,10 @@ mod limits;
 
 mod log;
 
+mod contract;
+
+mod compile;
+
 mod engine;
 
 mod description;
@@ -30,18 +34,21 @@ mod measure;
 
 mod usage;
 
+mod trace;
+
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use compile::{CompileLimits, Compiler, compile_input};
 pub use description::{
     Action, Description, Field, GroupDescription, Kind, LookUp, RowDescription, Rule,
 };
-pub use engine::{CONTRACT, Component, Configured, Sandbox};
+pub use engine::{Component, Configured, Sandbox};
 pub use judge::{Guilty, Judged, Verdict};
-pub use limits::Limits;
+pub use limits::{HostLimits, Limits};
 pub use measure::{Cost, Load};
 pub use usage::Usage;
 
@@ -145,6 +152,26 @@ pub enum PluginError {
     #[error("this component can't be compiled: {problem}")]
     Broken { problem: String },
     #[error(
+        "compiling this component takes more than {seconds} s of the processor's time: make it smaller, its largest function above all, or, if it is to be trusted, raise compile_seconds under [limits] of the tenant's TOML"
+    )]
+    CompileTime { seconds: u64 },
+    #[error(
+        "compiling this component takes more than {bytes} bytes of memory: make it smaller, its largest function above all, or, if it is to be trusted, raise compile_memory under [limits] of the tenant's TOML"
+    )]
+    CompileMemory { bytes: u64 },
+    #[error(
+        "compiling this component took longer than {after:?} by the clock: the machine may be overloaded; try again, or raise compile_seconds under [limits] of the tenant's TOML"
+    )]
+    CompileClock { after: Duration },
+    #[error(
+        "this component makes {bytes} bytes of native code, and the host takes {allowed} at most: make it smaller"
+    )]
+    CompiledSize { bytes: u64, allowed: u64 },
+    #[error(
+        "the compiler's process failed: {problem}; try again, and if it stays so, look whether this machine lets `assay` start processes"
+    )]
+    Compiler { problem: String },
+    #[error(
         "this component is a {} and does the step {found}, but it is used for the step {wanted}, which wants a {}",
         found.world(), wanted.world()
     )]
@@ -157,7 +184,9 @@ pub enum PluginError {
         exports: Vec<String>,
         wanted: String,
     },
-    #[error("this component is written for {found}, but this host speaks {ours}: build it again")]
+    #[error(
+        "this component is written for {found}, and this host speaks {ours} and those before it that it is compatible with: build it with this version's SDK, or run the host that it was built for"
+    )]
     OtherVersion { found: String, ours: String },
     #[error(
         "this component imports {}; rules get nothing but {offered} (no files, clocks or network): build it for wasm32-unknown-unknown, or drop what needs it",
@@ -236,9 +265,12 @@ pub enum CallError {
     },
 }
 
+/// Bytes of a list of names, which a component chooses and of which it may have many.
+const LONGEST_LIST: usize = 1_024;
+
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".into();
     }
-    names.join(", ")
+    log::one_line(&names.join(", "), LONGEST_LIST)
 }

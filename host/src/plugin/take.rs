@@ -1,26 +1,68 @@
 //! Columns on their way out of a component: nothing is believed. Each promise of the contract is
-//! checked here, and only then do the component's bytes become Arrow arrays.
+//! checked here, and only then do the component's bytes become Arrow arrays. A value that no table
+//! can hold is its own row's fault, and says nothing about the rest of the answer.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Decimal128Array,
-    PrimitiveArray, StringArray,
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Decimal128Array, PrimitiveArray,
+    StringArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 
 use super::bindings::assay::rules::types as wit;
 use super::{Field, Kind};
 
-/// Units of a decimal end before this: 18 digits.
+/// Units of a row's decimal end before this: 18 digits.
 const DECIMAL_END: u64 = 1_000_000_000_000_000_000;
 
 /// The years 1 to 9999, which every reader of the tables can hold.
 const TIMESTAMPS: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 const DATES: RangeInclusive<i32> = -719_162..=2_932_896;
+
+/// What the values are of, which says how much room the tables have for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Silver's rows, whose decimals have 18 digits.
+    Row,
+    /// Gold's sums, which have more digits than the contract's 64 bits.
+    Sum,
+}
+
+impl Room {
+    pub(super) fn arrow(self, kind: Kind) -> DataType {
+        match self {
+            Self::Row => kind.arrow(),
+            Self::Sum => kind.summed(),
+        }
+    }
+}
+
+/// An answer's columns.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub columns: Vec<ArrayRef>,
+    /// Rows with a value that no table can hold, by row, each once, and what it is. The value itself
+    /// is null.
+    pub outside: BTreeMap<usize, String>,
+}
+
+impl Taken {
+    /// The columns, where every value must be one that the tables can hold.
+    ///
+    /// # Errors
+    /// The first that is not, and where.
+    pub(super) fn whole(self) -> Result<Vec<ArrayRef>, String> {
+        match self.outside.into_iter().next() {
+            None => Ok(self.columns),
+            Some((row, text)) => Err(format!("row {row} of its answer: {text}")),
+        }
+    }
+}
 
 /// Takes the columns of an answer, which must be those of `fields` with `rows` rows each.
 ///
@@ -30,23 +72,37 @@ pub(super) fn take(
     columns: Vec<wit::ColumnResult>,
     fields: &[Field],
     rows: usize,
-) -> Result<Vec<ArrayRef>, String> {
+    room: Room,
+) -> Result<Taken, String> {
     if columns.len() != fields.len() {
         let (found, wanted) = (columns.len(), fields.len());
         return Err(format!(
             "it answered with {found} columns, not the {wanted} it described"
         ));
     }
-    let pairs = columns.into_iter().zip(fields);
-    pairs
-        .map(|(column, field)| {
-            take_column(column, field.kind, rows)
-                .map_err(|problem| format!("in its column {}: {problem}", field.name))
-        })
-        .collect()
+    let mut taken = Taken {
+        columns: Vec::with_capacity(columns.len()),
+        outside: BTreeMap::new(),
+    };
+    for (column, field) in columns.into_iter().zip(fields) {
+        let place = |problem| format!("in its column {}: {problem}", field.name);
+        let mut outside = Vec::new();
+        let array = take_column(column, field.kind, rows, room, &mut outside).map_err(place)?;
+        for (row, text) in outside {
+            taken.outside.entry(row).or_insert_with(|| place(text));
+        }
+        taken.columns.push(array);
+    }
+    Ok(taken)
 }
 
-fn take_column(column: wit::ColumnResult, kind: Kind, rows: usize) -> Result<ArrayRef, String> {
+fn take_column(
+    column: wit::ColumnResult,
+    kind: Kind,
+    rows: usize,
+    room: Room,
+    outside: &mut Vec<(usize, String)>,
+) -> Result<ArrayRef, String> {
     let nulls = take_validity(column.valid, rows)?;
     let found = kind_of(&column.values);
     if found != kind {
@@ -62,7 +118,9 @@ fn take_column(column: wit::ColumnResult, kind: Kind, rows: usize) -> Result<Arr
         wit::ValuesResult::Floats(values) => {
             Arc::new(take_numbers::<Float64Type>(values, nulls, rows)?)
         }
-        wit::ValuesResult::Decimals(decimal) => Arc::new(take_decimals(decimal, nulls, rows)?),
+        wit::ValuesResult::Decimals(decimal) => {
+            Arc::new(take_decimals(decimal, nulls, rows, room, outside)?)
+        }
         wit::ValuesResult::Text(text) => {
             let (offsets, bytes) = take_bytes(text, rows)?;
             let array = StringArray::try_new(offsets, bytes, nulls);
@@ -74,13 +132,13 @@ fn take_column(column: wit::ColumnResult, kind: Kind, rows: usize) -> Result<Arr
         }
         wit::ValuesResult::Timestamps(values) => {
             let array = take_numbers::<TimestampMicrosecondType>(values, nulls, rows)?;
-            in_range(&array, &TIMESTAMPS, "a timestamp in the years 1 to 9999")?;
-            Arc::new(array.with_timezone("UTC"))
+            let what = "timestamp in the years 1 to 9999";
+            Arc::new(in_range(array, &TIMESTAMPS, what, outside).with_timezone("UTC"))
         }
         wit::ValuesResult::Dates(values) => {
             let array = take_numbers::<Date32Type>(values, nulls, rows)?;
-            in_range(&array, &DATES, "a date in the years 1 to 9999")?;
-            Arc::new(array)
+            let what = "date in the years 1 to 9999";
+            Arc::new(in_range(array, &DATES, what, outside))
         }
     })
 }
@@ -144,22 +202,20 @@ fn take_decimals(
     decimal: wit::DecimalResult,
     nulls: Option<NullBuffer>,
     rows: usize,
+    room: Room,
+    outside: &mut Vec<(usize, String)>,
 ) -> Result<Decimal128Array, String> {
     right_length(decimal.units.len(), rows)?;
-    let present = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
-    let mut units = Vec::with_capacity(rows);
-    for (row, value) in decimal.units.into_iter().enumerate() {
-        let fits = value.unsigned_abs() < DECIMAL_END;
-        if !fits && present(row) {
-            return Err(format!(
-                "row {row} is {value} units, which has more than 18 digits"
-            ));
-        }
-        units.push(if fits { i128::from(value) } else { 0 });
-    }
+    let fits = |value: i64| room == Room::Sum || value.unsigned_abs() < DECIMAL_END;
+    let too_long = |value: &i64| !fits(*value);
+    let what = |value: &i64| format!("{value} units have more than 18 digits");
+    let nulls = without(&decimal.units, nulls, too_long, what, outside);
+    let units = decimal.units.into_iter();
+    let units: Vec<i128> = units
+        .map(|value| if fits(value) { i128::from(value) } else { 0 })
+        .collect();
     let array = Decimal128Array::try_new(units.into(), nulls).map_err(|e| e.to_string())?;
-    let kind = Kind::Decimal(decimal.scale).arrow();
-    Ok(array.with_data_type(kind))
+    Ok(array.with_data_type(room.arrow(Kind::Decimal(decimal.scale))))
 }
 
 fn take_bytes(text: wit::TextResult, rows: usize) -> Result<(OffsetBuffer<i32>, Buffer), String> {
@@ -190,24 +246,52 @@ fn take_bytes(text: wit::TextResult, rows: usize) -> Result<(OffsetBuffer<i32>, 
 }
 
 fn in_range<T: ArrowPrimitiveType>(
-    array: &PrimitiveArray<T>,
+    array: PrimitiveArray<T>,
     range: &RangeInclusive<T::Native>,
     what: &str,
-) -> Result<(), String>
+    outside: &mut Vec<(usize, String)>,
+) -> PrimitiveArray<T>
 where
     T::Native: fmt::Display,
 {
-    let outside =
-        |(row, value): &(usize, &T::Native)| !range.contains(value) && array.is_valid(*row);
-    match array.values().iter().enumerate().find(outside) {
-        None => Ok(()),
-        Some((row, value)) => Err(format!("row {row} is {value}, which is no {what}")),
+    let (_, values, nulls) = array.into_parts();
+    let is_outside = |value: &T::Native| !range.contains(value);
+    let what = |value: &T::Native| format!("{value} is no {what}");
+    let nulls = without(&values, nulls, is_outside, what, outside);
+    PrimitiveArray::new(values, nulls)
+}
+
+/// The rows that have a value, without those whose value is none that a table can hold. These are
+/// noted.
+fn without<T>(
+    values: &[T],
+    nulls: Option<NullBuffer>,
+    is_outside: impl Fn(&T) -> bool,
+    what: impl Fn(&T) -> String,
+    outside: &mut Vec<(usize, String)>,
+) -> Option<NullBuffer> {
+    let present = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+    let noted = outside.len();
+    let found = values.iter().enumerate();
+    let found = found.filter(|(row, value)| is_outside(value) && present(*row));
+    outside.extend(found.map(|(row, value)| (row, what(value))));
+    if outside.len() == noted {
+        return nulls;
     }
+    let held = |(row, value)| present(row) && !is_outside(value);
+    Some(
+        values
+            .iter()
+            .enumerate()
+            .map(held)
+            .collect::<Vec<_>>()
+            .into(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
+    use arrow::array::{Array as _, AsArray};
 
     use super::*;
 
@@ -225,8 +309,21 @@ mod tests {
         }
     }
 
+    /// A column that breaks nothing, and the rows whose values are outside.
+    fn taken(
+        values: wit::ValuesResult,
+        valid: Option<&[u8]>,
+        kind: Kind,
+        rows: usize,
+        room: Room,
+    ) -> Result<(ArrayRef, Vec<usize>), String> {
+        let mut outside = Vec::new();
+        let array = take_column(column(values, valid), kind, rows, room, &mut outside)?;
+        Ok((array, outside.into_iter().map(|(row, _)| row).collect()))
+    }
+
     fn problem(values: wit::ValuesResult, valid: Option<&[u8]>, kind: Kind, rows: usize) -> String {
-        take_column(column(values, valid), kind, rows).unwrap_err()
+        taken(values, valid, kind, rows, Room::Row).unwrap_err()
     }
 
     #[test]
@@ -259,7 +356,7 @@ mod tests {
         for bits in [&[0xff][..], &[0xff; 3], &[]] {
             assert!(problem(values(), Some(bits), Kind::Integer, 9).contains("valid"));
         }
-        assert!(take_column(column(values(), Some(&[0xff, 1])), Kind::Integer, 9).is_ok());
+        assert!(taken(values(), Some(&[0xff, 1]), Kind::Integer, 9, Room::Row).is_ok());
     }
 
     #[test]
@@ -285,52 +382,60 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_table_can_hold_are_refused_where_they_are_present() {
+    fn a_boolean_that_is_neither_is_refused() {
+        let values = wit::ValuesResult::Booleans(vec![2]);
+        assert!(problem(values, None, Kind::Boolean, 1).contains("row 0 is 2"));
+    }
+
+    #[test]
+    fn values_that_no_table_can_hold_are_their_own_rows_where_they_are_present() {
         let cases = [
-            (wit::ValuesResult::Booleans(vec![2]), Kind::Boolean),
             (
-                wit::ValuesResult::Timestamps(vec![i64::MAX]),
+                wit::ValuesResult::Timestamps(vec![7, i64::MAX, i64::MAX]),
                 Kind::Timestamp,
             ),
-            (wit::ValuesResult::Dates(vec![i32::MIN]), Kind::Date),
+            (
+                wit::ValuesResult::Dates(vec![7, i32::MIN, i32::MIN]),
+                Kind::Date,
+            ),
             (
                 wit::ValuesResult::Decimals(wit::DecimalResult {
                     scale: 0,
-                    units: vec![i64::MIN],
+                    units: vec![7, 1_000_000_000_000_000_000, i64::MIN],
                 }),
                 Kind::Decimal(0),
             ),
         ];
         for (values, kind) in cases {
-            assert!(
-                problem(values.clone(), None, kind, 1).contains("row 0"),
-                "{kind}"
-            );
-            if kind != Kind::Boolean {
-                assert!(
-                    take_column(column(values, Some(&[0])), kind, 1).is_ok(),
-                    "{kind}"
-                );
-            }
+            let (array, outside) = taken(values, Some(&[0b011]), kind, 3, Room::Row).unwrap();
+            assert_eq!(outside, [1], "{kind}");
+            let valid: Vec<bool> = (0..3).map(|row| array.is_valid(row)).collect();
+            assert_eq!(valid, [true, false, false], "{kind}");
+            assert_eq!(*array.data_type(), kind.arrow());
         }
     }
 
     #[test]
+    fn a_sum_may_have_all_of_64_bits() {
+        let units = vec![i64::MIN, i64::MAX];
+        let values = wit::ValuesResult::Decimals(wit::DecimalResult { scale: 2, units });
+        let (array, outside) = taken(values, None, Kind::Decimal(2), 2, Room::Sum).unwrap();
+        assert!(outside.is_empty());
+        let decimals = array.as_primitive::<arrow::datatypes::Decimal128Type>();
+        assert_eq!(decimals.value_as_string(0), "-92233720368547758.08");
+        assert_eq!(decimals.value_as_string(1), "92233720368547758.07");
+        assert_eq!(*array.data_type(), Kind::Decimal(2).summed());
+    }
+
+    #[test]
     fn what_keeps_its_promises_becomes_an_array() {
-        let taken = take_column(
-            column(text(&[0, 2, 2], "ü".as_bytes()), Some(&[0b01])),
-            Kind::Text,
-            2,
-        );
-        let taken = taken.unwrap();
-        assert_eq!(taken.as_string::<i32>().value(0), "ü");
-        assert!(taken.is_null(1));
-        let taken = take_column(
-            column(wit::ValuesResult::Timestamps(vec![7]), None),
-            Kind::Timestamp,
-            1,
-        );
-        assert_eq!(*taken.unwrap().data_type(), Kind::Timestamp.arrow());
+        let values = text(&[0, 2, 2], "ü".as_bytes());
+        let (array, _) = taken(values, Some(&[0b01]), Kind::Text, 2, Room::Row).unwrap();
+        assert_eq!(array.as_string::<i32>().value(0), "ü");
+        assert!(array.is_null(1));
+        let values = wit::ValuesResult::Timestamps(vec![7]);
+        let (array, _) = taken(values, None, Kind::Timestamp, 1, Room::Row).unwrap();
+        assert_eq!(*array.data_type(), Kind::Timestamp.arrow());
     }
 
     #[test]
@@ -340,10 +445,10 @@ mod tests {
             kind: Kind::Text,
             required: false,
         };
-        let said = take(Vec::new(), std::slice::from_ref(&field), 1).unwrap_err();
+        let said = take(Vec::new(), std::slice::from_ref(&field), 1, Room::Row).unwrap_err();
         assert_eq!(said, "it answered with 0 columns, not the 1 it described");
         let wrong = column(wit::ValuesResult::Floats(vec![0.0]), None);
-        let said = take(vec![wrong], &[field], 1).unwrap_err();
+        let said = take(vec![wrong], &[field], 1, Room::Row).unwrap_err();
         assert_eq!(
             said,
             "in its column city: values of kind float, not text as it described"

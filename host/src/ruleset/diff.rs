@@ -180,6 +180,14 @@ impl Found {
                 format!("component {} -> {}", short(before), short(after)),
             );
         }
+        let signer = |used: &RuleUse| {
+            let signature = used.signature.as_ref();
+            signature.map_or("nobody".to_owned(), |signature| signature.key.id())
+        };
+        if before.signature != after.signature {
+            let (before, after) = (signer(before), signer(after));
+            self.say(part, format!("signed with {before} -> {after}"));
+        }
         let params = |used: &RuleUse| -> BTreeMap<String, String> {
             match &used.params {
                 Value::Object(params) => params

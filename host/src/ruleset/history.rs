@@ -63,14 +63,20 @@ pub struct Change {
 
 /// A change in a person's words.
 pub(super) fn told(number: RuleSetNumber, entry: &Entry) -> String {
-    match entry {
-        Entry::Stage {
-            base: Some(base), ..
-        } => {
-            format!("rule set {number} staged while {base} was active")
+    let signed = |definition: &Definition| {
+        let signers: Vec<String> = definition.signers().into_iter().collect();
+        match signers.is_empty() {
+            true => String::new(),
+            false => format!("; signed with {}", signers.join(", ")),
         }
-        Entry::Stage { base: None, .. } => format!("rule set {number} staged"),
-        Entry::Activate { cause, .. } => {
+    };
+    match entry {
+        Entry::Stage { base, definition } => {
+            let meanwhile = base.map(|base| format!(" while {base} was active"));
+            let meanwhile = meanwhile.unwrap_or_default();
+            format!("rule set {number} staged{meanwhile}{}", signed(definition))
+        }
+        Entry::Activate { cause, definition } => {
             let how = match cause {
                 Cause::Toml => String::new(),
                 Cause::Promotion { of } => format!(": promotion of {of}"),
@@ -80,7 +86,7 @@ pub(super) fn told(number: RuleSetNumber, entry: &Entry) -> String {
                     format!(": {failed} failed, {of} judges again")
                 }
             };
-            format!("rule set {number} activated{how}")
+            format!("rule set {number} activated{how}{}", signed(definition))
         }
         Entry::Shadow { of, begins: true } => {
             format!("rule set {of} judges beside the active one, for a report")

@@ -13,6 +13,7 @@ mod registry;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use diff::{Difference, diff};
 pub use entry::{Cause, Repin, Who};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -15,7 +14,8 @@ use crate::lake::Lake;
 use crate::medallion::definition::Definition;
 use crate::medallion::rules::{Rules, RulesError, Workshop};
 use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
-use crate::plugin::Sandbox;
+use crate::plugin::{HostLimits, Sandbox};
+use crate::trust::Trust;
 
 /// Follows the `rulesets` table of one tenant.
 pub struct Registry {
@@ -35,6 +35,7 @@ pub struct Registry {
     /// Staged sets up to this one were warmed; the last of them is held, and its components with it.
     pub(super) warmed: RuleSetNumber,
     pub(super) warm: Option<Rules>,
+    pub(super) trust: Trust,
 }
 
 impl Registry {
@@ -61,14 +62,19 @@ impl Registry {
             warming: None,
             warmed: RuleSetNumber(0),
             warm: None,
+            trust: Trust::default(),
         };
         registry.take_up(stored);
         Ok(registry)
     }
 
-    /// Sets the wall-clock time that a call of a component may take.
-    pub fn set_deadline(&mut self, deadline: Duration) {
-        lock(&self.workshop).set_deadline(deadline);
+    /// Sets what the host allows components that are made ready from now on.
+    pub fn set_host_limits(&mut self, limits: HostLimits) {
+        lock(&self.workshop).set_host_limits(limits);
+    }
+
+    pub fn host_limits(&self) -> HostLimits {
+        lock(&self.workshop).host_limits()
     }
 
     /// Takes up what was changed since the last look.

@@ -13,7 +13,7 @@ use crate::medallion::definition::Definition;
 use crate::medallion::gate::Gate;
 use crate::medallion::layer::commit_of;
 use crate::names::{RuleSetNumber, Tenant};
-use crate::plugin::Sandbox;
+use crate::plugin::{Compiler, Sandbox};
 
 fn definition(zone: &str) -> Definition {
     Definition {
@@ -34,7 +34,7 @@ fn who() -> Who {
 }
 
 async fn open(lake: &Lake) -> Registry {
-    let sandbox = Sandbox::new().unwrap();
+    let sandbox = Sandbox::new(Compiler::Within).unwrap();
     Registry::open(lake, &tenant(), sandbox).await.unwrap()
 }
 

@@ -13,9 +13,11 @@ use crate::control::JournalError;
 use crate::control::audit::Unaudited;
 use crate::control::token::Right;
 use crate::lake::LakeError;
+use crate::medallion::compare::CompareError;
 use crate::names::Tenant;
 use crate::pipeline::change::ChangeError;
 use crate::pipeline::delete::DeleteError;
+use crate::pipeline::what_if::WhatIfError;
 use crate::ruleset::RuleSetError;
 use crate::told::told;
 
@@ -82,6 +84,7 @@ impl ApiError {
         let what = match right {
             Right::Read => "reading",
             Right::Stage => "staging rules",
+            Right::Compare => "comparing rules",
             Right::Promote => "promoting and rolling back",
             Right::Operate => "pausing, resuming and deleting",
         };
@@ -107,8 +110,9 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, what, look)
     }
 
-    pub fn busy() -> Self {
-        let what = "others are staging rules on this host";
+    /// `what` as many others do as the host has room for.
+    pub fn busy(what: &str) -> Self {
+        let what = format!("others are {what} on this host");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             what,
@@ -123,6 +127,10 @@ impl ApiError {
             "the change was cut short",
             look,
         )
+    }
+
+    pub fn not_found(what: impl Into<String>, what_to_do: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, what, what_to_do)
     }
 
     pub fn bad(what: impl Into<String>, what_to_do: &str) -> Self {
@@ -223,6 +231,31 @@ impl From<ChangeError> for ApiError {
             ChangeError::Contended { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, text, "try again")
             }
+        }
+    }
+}
+
+impl From<WhatIfError> for ApiError {
+    fn from(error: WhatIfError) -> Self {
+        let text = told(&error);
+        match error {
+            WhatIfError::RuleSet(error) => error.into(),
+            WhatIfError::Scope(_) | WhatIfError::Against { .. } => {
+                Self::bad(text, "GET /openapi.json says what is expected")
+            }
+            WhatIfError::TooMany { .. } => Self::unfit(
+                text,
+                "narrow it with from and to; `assay rules what-if` compares any number",
+            ),
+            WhatIfError::NoActive => Self::conflict(text, "name one with ?against="),
+            WhatIfError::NoBronze { .. } => {
+                Self::conflict(text, "it is made as the tenant's pipeline starts")
+            }
+            WhatIfError::Compare(ref source) if matches!(**source, CompareError::Arrow(_)) => {
+                Self::lake(&error)
+            }
+            WhatIfError::Compare(_) => Self::unfit(text, "mend what it says and stage it again"),
+            WhatIfError::Layer(_) | WhatIfError::Lake(_) => Self::lake(&error),
         }
     }
 }

@@ -18,6 +18,7 @@ mod metrics;
 mod page;
 mod process;
 mod rules;
+mod shadow;
 mod status;
 mod tenants;
 mod upload;
@@ -46,9 +47,10 @@ pub use self::listen::{ListenError, Listener, Listening, TlsFiles};
 use crate::pipeline::host::Roster;
 use crate::plugin::Sandbox;
 
-/// How long a request may take, the sending of its body included. Staging compiles components.
+/// How long a request may take, the sending of its body included. Staging compiles components, and
+/// a what-if judges many messages twice.
 const PATIENCE: Duration = Duration::from_secs(30);
-const STAGING_PATIENCE: Duration = Duration::from_secs(300);
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Bytes that a request may send, where it does not stage rules.
 const MOST_BYTES: usize = 64 << 10;
@@ -56,6 +58,8 @@ const MOST_BYTES: usize = 64 << 10;
 const MOST_STAGED_BYTES: usize = 64 << 20;
 /// Requests that stage rules at the same time: each holds its components in memory.
 const MOST_STAGING: usize = 2;
+/// Requests that ask what-if at the same time: each takes what tenants leave of a core.
+const MOST_ASKING: usize = 1;
 
 /// What requests are answered from.
 pub struct App {
@@ -63,6 +67,7 @@ pub struct App {
     sandbox: Arc<Sandbox>,
     gate: Gate,
     staging: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
 }
 
 type Shared = State<Arc<App>>;
@@ -96,6 +101,9 @@ fn api() -> (Router<Arc<App>>, OpenApi) {
         .routes(routes!(rules::history))
         .routes(routes!(rules::show))
         .routes(routes!(rules::diff))
+        .routes(routes!(shadow::begin, shadow::end))
+        .routes(routes!(shadow::report))
+        .routes(routes!(shadow::what_if))
         .routes(routes!(rules::promote))
         .routes(routes!(rules::rollback))
         .layer(DefaultBodyLimit::max(MOST_BYTES));
@@ -123,10 +131,8 @@ async fn around(State(_): Shared, mut request: Request, next: Next) -> Response 
     let client = request.extensions().get::<Client>().copied();
     request.extensions_mut().insert(RequestId(id.clone()));
     let begun = Instant::now();
-    let patience = match method == "POST" && path.ends_with("/rules") {
-        true => STAGING_PATIENCE,
-        false => PATIENCE,
-    };
+    let takes_long = (method == "POST" && path.ends_with("/rules")) || path.ends_with("/what-if");
+    let patience = if takes_long { LONG_PATIENCE } else { PATIENCE };
     let span = tracing::info_span!("http", request = %id);
     let answer = tokio::time::timeout(patience, next.run(request).instrument(span)).await;
     let answer = match answer {
@@ -176,6 +182,7 @@ pub async fn serve(listener: Listener, roster: Roster, sandbox: Arc<Sandbox>) {
         sandbox,
         gate: Gate::new(listener.is_loopback()),
         staging: Arc::new(Semaphore::new(MOST_STAGING)),
+        asking: Arc::new(Semaphore::new(MOST_ASKING)),
     });
     listener.serve(router(app)).await;
 }

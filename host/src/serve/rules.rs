@@ -16,10 +16,11 @@ use super::upload::sent;
 use super::{App, Shared, to_its_end};
 use crate::control::audit::{Act, Scope, audited};
 use crate::control::token::Right;
-use crate::lake::Lake;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
 use crate::pipeline::change::Changes;
+use crate::pipeline::config::Config;
+use crate::pipeline::host::Known;
 use crate::ruleset::Who;
 
 /// Why rules go back, and to which.
@@ -57,9 +58,10 @@ pub struct Changed {
 }
 
 impl App {
-    /// The rule sets of a tenant that has some.
-    async fn rules(&self, lake: &Lake, tenant: &Tenant) -> Result<Changes, ApiError> {
-        let table = lake.open_table(&format!("{tenant}/rulesets")).await?;
+    /// The rule sets of a tenant that has some. What is the host's own of the limits is what the host's
+    /// TOML says, whatever one that was sent does.
+    pub(super) async fn rules(&self, known: &Known, tenant: &Tenant) -> Result<Changes, ApiError> {
+        let table = known.lake.open_table(&format!("{tenant}/rulesets")).await?;
         if table.is_none() {
             let begin = "its first rule set is made as its pipeline starts";
             return Err(ApiError::conflict(
@@ -67,7 +69,13 @@ impl App {
                 begin,
             ));
         }
-        Ok(Changes::open(lake, tenant, self.sandbox.clone()).await?)
+        let mut changes = Changes::open(&known.lake, tenant, self.sandbox.clone()).await?;
+        // One that can't be read any more is said by the host, which goes on by what it was.
+        if let Ok(config) = Config::read(&known.pipeline) {
+            changes.registry.set_host_limits(config.limits.host());
+        }
+        changes.registry.set_trust(known.trust.clone());
+        Ok(changes)
     }
 }
 
@@ -128,9 +136,10 @@ pub async fn diff(
 
 /// Check a pipeline and keep it as a staged rule set; nothing judges by it before it is promoted
 ///
-/// A form of parts: `pipeline`, the TOML; `why`, optional; and each component that the TOML names, and
-/// each file of a dimension that was never loaded, as a part with the name of its file. Where the
-/// TOML says where its lake and source are, that does not count.
+/// A form of parts: `pipeline`, the TOML; `why`, optional; and each component that the TOML names, its
+/// `.sig` where the tenant trusts signed ones alone, and each file of a dimension that was never loaded,
+/// as a part with the name of its file. What the TOML says of its lake, its source and whom it trusts
+/// does not count: the host's own does.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/rules", tag = "rules", security(("token" = [])),
     params(("tenant" = String, Path)), request_body(content = Object, content_type = "multipart/form-data"), responses(
     (status = 201, body = Changed), (status = 200, description = "The same was staged before", body = Changed),
@@ -150,7 +159,9 @@ pub async fn stage(
         (refused, _) => {
             // A client that is still sending would not hear why.
             while let Ok(Some(_)) = form.next_field().await {}
-            return Err(refused.err().unwrap_or_else(ApiError::busy));
+            return Err(refused
+                .err()
+                .unwrap_or_else(|| ApiError::busy("staging rules")));
         }
     };
     let (upload, why) = sent(form).await?;
@@ -158,11 +169,8 @@ pub async fn stage(
         let _place = place;
         let act = Act::new("rules stage", format!("pipeline of {tenant}"), &why);
         let change = async {
-            let unpacked = upload.unpack(&tenant)?;
-            let mut changes = app.rules(&known.lake, &tenant).await?;
-            changes
-                .registry
-                .set_deadline(unpacked.config.limits.deadline());
+            let unpacked = upload.unpack(&tenant, known.trust.clone())?;
+            let mut changes = app.rules(&known, &tenant).await?;
             let who = Who {
                 by: actor.by.clone(),
                 why,
@@ -195,7 +203,7 @@ pub async fn promote(
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
     to_its_end(async move {
-        let mut changes = app.rules(&known.lake, &tenant).await?;
+        let mut changes = app.rules(&known, &tenant).await?;
         let act = Act::new("rules promote", format!("rule set {number}"), &why);
         let who = Who {
             by: actor.by.clone(),
@@ -224,7 +232,7 @@ pub async fn rollback(
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
     to_its_end(async move {
-        let mut changes = app.rules(&known.lake, &tenant).await?;
+        let mut changes = app.rules(&known, &tenant).await?;
         let target = wanted.to.map(|to| format!("to rule set {to}"));
         let act = Act::new(
             "rules rollback",
@@ -246,5 +254,5 @@ pub async fn rollback(
 async fn readable(app: &Arc<App>, bearer: &Bearer, tenant: &Tenant) -> Result<Changes, ApiError> {
     bearer.shown()?;
     let Admitted { known, .. } = app.admit(bearer, tenant, Right::Read).await?;
-    app.rules(&known.lake, tenant).await
+    app.rules(&known, tenant).await
 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::health::readiness;
-use crate::names::Tenant;
+use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
 use crate::pipeline::host::Known;
+use crate::pipeline::meter::Seen;
 
 /// How a tenant does on this host. Counts are since the host began with it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,6 +45,9 @@ pub struct Status {
     /// The last changes of the rule sets, the oldest first.
     #[schema(value_type = Vec<Object>)]
     pub history: Vec<Value>,
+    /// What this host found of the rule set that judges beside the active one, since that began
+    /// here; absent where none does, or none was looked at yet.
+    pub shadow: Option<Shadow>,
     pub components: Vec<Component>,
     /// Memory of the duplicates index, about, in bytes.
     pub dedup_bytes: usize,
@@ -76,6 +80,32 @@ pub struct Lag {
     pub topic: String,
     pub partition: i32,
     pub behind: i64,
+}
+
+/// What another rule set would do. `GET …/rules/{number}/report` tells all of it, of all hosts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Shadow {
+    #[schema(value_type = i64)]
+    pub number: RuleSetNumber,
+    #[schema(value_type = i64)]
+    pub against: RuleSetNumber,
+    /// Rows that were compared.
+    pub rows: u64,
+    /// Those of them whose end, step or rule is another.
+    pub changed: u64,
+    /// Messages that there was no time for.
+    pub messages_left_out: u64,
+    pub money: Vec<Money>,
+}
+
+/// A measure of gold that is money, over the rows that were compared. Amounts are texts, to the cent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Money {
+    /// As `daily_sales.net_amount`.
+    pub measure: String,
+    pub before: String,
+    pub after: String,
+    pub difference: String,
 }
 
 /// What a component used.
@@ -130,6 +160,7 @@ impl Status {
                 .collect(),
             partitions: standing.partitions,
             ruleset: standing.ruleset,
+            shadow: standing.shadow.map(Shadow::of),
             history: standing.history.iter().map(answers::change).collect(),
             components: counts
                 .used
@@ -143,6 +174,27 @@ impl Status {
                 })
                 .collect(),
             dedup_bytes: standing.dedup_bytes,
+        }
+    }
+}
+
+impl Shadow {
+    fn of(seen: Seen) -> Self {
+        let money = seen.money.into_iter();
+        Self {
+            number: seen.number,
+            against: seen.against,
+            rows: seen.rows,
+            changed: seen.changed,
+            messages_left_out: seen.messages_left_out,
+            money: money
+                .map(|(measure, sums)| Money {
+                    measure,
+                    before: sums.before.to_string(),
+                    after: sums.after.to_string(),
+                    difference: sums.difference().to_string(),
+                })
+                .collect(),
         }
     }
 }

@@ -18,6 +18,9 @@ fn the_description_names_every_route_of_the_interface() {
         "/v1/tenants/{tenant}/rules/{number}",
         "/v1/tenants/{tenant}/rules/{number}/diff",
         "/v1/tenants/{tenant}/rules/{number}/promote",
+        "/v1/tenants/{tenant}/rules/{number}/report",
+        "/v1/tenants/{tenant}/rules/{number}/shadow",
+        "/v1/tenants/{tenant}/rules/{number}/what-if",
     ];
     assert_eq!(paths, wanted);
 }

@@ -38,6 +38,10 @@ pub enum SourceError {
         "the group still has a member of the name {instance:?}: if it was killed its session ends by itself, after what the broker allows for that (`group.consumer.session.timeout.ms`, 45 s by default); if it lives, give this host another `group.instance.id` in [source.properties]"
     )]
     InstanceHeld { instance: String },
+    #[error(
+        "the wall clock was set back by {by} s, and librdkafka waits by it: its client is made anew"
+    )]
+    ClockSetBack { by: u64 },
     /// Without the value, which may be a secret.
     #[error("[source.properties] {name}: {reason}")]
     Property { name: String, reason: String },

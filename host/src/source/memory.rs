@@ -240,6 +240,10 @@ impl Source for MemorySource {
             .collect()
     }
 
+    async fn ends(&mut self) -> Result<Vec<(Partition, Offset)>, SourceError> {
+        Ok(Vec::new())
+    }
+
     async fn commit_for_monitors(&mut self, progress: &[(Partition, Offset)]) {
         self.committed.extend(progress.iter().cloned());
     }

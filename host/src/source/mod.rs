@@ -131,6 +131,15 @@ pub trait Source: Send {
         progress: &[(Partition, Offset)],
     ) -> impl Future<Output = Vec<(Partition, Offset)>> + Send;
 
+    /// Where each partition ends just now, also those that other readers have; none where there can
+    /// be no others.
+    ///
+    /// # Errors
+    /// As [`Source::source_of`].
+    fn ends(
+        &mut self,
+    ) -> impl Future<Output = Result<Vec<(Partition, Offset)>, SourceError>> + Send;
+
     /// Tells the progress to where lag monitors look. Best effort: nothing ever reads it back.
     fn commit_for_monitors(
         &mut self,

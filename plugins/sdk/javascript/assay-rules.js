@@ -17,7 +17,7 @@
 // absent is null. There is no clock and no chance: "now" is the column `_now`. Each batch has a fresh
 // instance, and where it ends is not a rule's to know: the answer depends on the row alone.
 
-import { log } from "assay:rules/host@0.1.0";
+import { log } from "assay:rules/host@0.1.1";
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;

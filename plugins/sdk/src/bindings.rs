@@ -18,8 +18,8 @@ pub mod validator {
         world: "validator",
         pub_export_macro: true,
         with: {
-            "assay:rules/types@0.1.0": crate::bindings::cleanser::assay::rules::types,
-            "assay:rules/host@0.1.0": crate::bindings::cleanser::assay::rules::host,
+            "assay:rules/types@0.1.1": crate::bindings::cleanser::assay::rules::types,
+            "assay:rules/host@0.1.1": crate::bindings::cleanser::assay::rules::host,
         },
     });
 }
@@ -30,8 +30,8 @@ pub mod enricher {
         world: "enricher",
         pub_export_macro: true,
         with: {
-            "assay:rules/types@0.1.0": crate::bindings::cleanser::assay::rules::types,
-            "assay:rules/host@0.1.0": crate::bindings::cleanser::assay::rules::host,
+            "assay:rules/types@0.1.1": crate::bindings::cleanser::assay::rules::types,
+            "assay:rules/host@0.1.1": crate::bindings::cleanser::assay::rules::host,
         },
     });
 }
@@ -42,8 +42,8 @@ pub mod aggregator {
         world: "aggregator",
         pub_export_macro: true,
         with: {
-            "assay:rules/types@0.1.0": crate::bindings::cleanser::assay::rules::types,
-            "assay:rules/host@0.1.0": crate::bindings::cleanser::assay::rules::host,
+            "assay:rules/types@0.1.1": crate::bindings::cleanser::assay::rules::types,
+            "assay:rules/host@0.1.1": crate::bindings::cleanser::assay::rules::host,
         },
     });
 }

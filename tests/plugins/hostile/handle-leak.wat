@@ -9,4 +9,4 @@
     (instantiate $leak (with "host" (instance (export "make" (func $make))))))
   (func $leaks (canon lift (core func $leaking "leak")))
   (instance $i (export "leak" (func $leaks)))
-  (export "assay:rules/validation@0.1.0" (instance $i)))
+  (export "assay:rules/validation@0.1.1" (instance $i)))

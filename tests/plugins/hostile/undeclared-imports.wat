@@ -2,4 +2,4 @@
 (component
   (import "wasi:filesystem/types@0.2.0" (instance))
   (import "wasi:clocks/wall-clock@0.2.0" (instance))
-  (instance $i) (export "assay:rules/validation@0.1.0" (instance $i)))
+  (instance $i) (export "assay:rules/validation@0.1.1" (instance $i)))

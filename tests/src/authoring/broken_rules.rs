@@ -59,7 +59,8 @@ fn a_row_that_traps_is_shown_with_the_panics_message_and_the_rest_goes_on() {
         "let floor = self.floor;",
         "let floor = self.floor; assert!(sale.quantity != Some(-1) || sale.kind.is_some(), \"no returns on a Sunday\");",
     )];
-    let said = failing(&project(&folder, "trapping-rule", "validate", &change));
+    let project = project(&folder, "trapping-rule", "validate", &change);
+    let said = failing(&project);
     for line in [
         "row 4: {\"quantity\": -1, \"unit_price\": 2.50}",
         "\"failed\":\"trap: panicked at src/lib.rs:",
@@ -71,6 +72,14 @@ fn a_row_that_traps_is_shown_with_the_panics_message_and_the_rest_goes_on() {
         !said.contains("row 3:") && !said.contains("row 5:"),
         "{said}"
     );
+    assert!(!said.contains("backtrace"), "{said}");
+
+    let said = shell(&project, "assay plugin test --symbols");
+    assert!(!said.good, "{}", said.out);
+    let (_, trace) = said.out.split_once("\"backtrace\":[\"").unwrap();
+    let (trace, _) = trace.split_once("]}").unwrap();
+    assert!(trace.contains("validat"), "{trace}");
+    assert!(!trace.contains("panicking"), "{trace}");
 }
 
 #[test]

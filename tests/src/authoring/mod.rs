@@ -2,6 +2,8 @@
 
 mod broken_rules;
 
+mod by_the_hour;
+
 mod languages;
 
 mod new_projects;
@@ -119,8 +121,8 @@ fn a_component_is_checked_and_says_what_it_is() {
     )
     .well();
     for line in [
-        "world     enricher of assay:rules@0.1.0 (step enrich)",
-        "imports   assay:rules/host@0.1.0",
+        "world     enricher of assay:rules@0.1.1 (step enrich)",
+        "imports   assay:rules/host@0.1.1",
         "reads     quantity integer, required",
         "look-up   dimension store where store_id = store_id",
         "writes    net_amount decimal(2)",

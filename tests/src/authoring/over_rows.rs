@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::shell;
+use crate::guest::around;
 use crate::place::{Place, repository};
 
 fn sale(id: u32, product: &str, quantity: i32) -> String {
@@ -110,6 +111,50 @@ fn rows_of_standard_input_are_joined_with_the_tenants_dimensions() {
     assert_eq!(first["writes"]["product_name"], known[1]);
     assert_eq!(first["writes"]["gross_amount"], "10.00");
     assert!(!place.lake().exists());
+}
+
+#[test]
+fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
+    let place = Place::new();
+    // Hundreds of thousands of units of fuel for the row of 13.
+    let work = "(local.set $n (i32.const 100000))
+        (loop $on
+          (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $on (local.get $n)))";
+    place.write("count.wasm", around("validator", work, ""));
+    place.write("rows.ndjson", "{\"quantity\":13}\n{\"quantity\":1}\n");
+    let toml = |name: &str, limits: &str, own: &str| {
+        let text = format!(
+            "version = 1\ntenant = \"{name}\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
+             [event.fields]\ntransaction_id = \"string\"\nquantity = \"integer\"\ntimestamp = \"timestamp\"\n\
+             {limits}[[validate]]\ncomponent = \"count.wasm\"\n{own}"
+        );
+        place.write(&format!("{name}.toml"), text);
+    };
+    toml("silent", "", "");
+    toml("lean", "[limits]\nfuel = 100000\nfuel_per_row = 100\n", "");
+    toml(
+        "own",
+        "",
+        "limits = { fuel = 100000, fuel_per_row = 100 }\n",
+    );
+    let run = |more: &str| {
+        let line = format!("assay plugin run count.wasm --rows rows.ndjson {more}");
+        shell(place.path(), &line).well()
+    };
+    let starved = "{\"row\":1,\"failed\":\"out_of_fuel: it used up its 100100 units of fuel\"}";
+    for (more, is_starved) in [
+        ("", false),
+        ("--pipeline silent.toml", false),
+        ("--pipeline lean.toml", true),
+        ("--pipeline own.toml", true),
+    ] {
+        let said = run(more);
+        assert_eq!(said.contains(starved), is_starved, "{more}: {said}");
+    }
+    let bench = "assay plugin bench count.wasm --rows rows.ndjson --pipeline own.toml";
+    let said = shell(place.path(), bench).well();
+    let needs = "a row; 100 are allowed, so the TOML must say";
+    assert!(said.contains(needs), "{said}");
 }
 
 #[test]

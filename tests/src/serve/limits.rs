@@ -93,6 +93,9 @@ fn the_description_of_the_interface_is_what_it_answers_to() {
                 "get" => server.get_as(&path, &misled).status,
                 "post" if path.ends_with("/rules") => server.form(&path, &[]).status,
                 "post" => server.post(&path, &json!({ "why": "a test" })).status,
+                "delete" if path.ends_with("/shadow") => {
+                    server.delete(&path, &json!({ "why": "-" })).status
+                }
                 "delete" => {
                     server
                         .delete(&path, &json!({ "confirm": "retail", "why": "-" }))

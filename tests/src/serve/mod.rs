@@ -4,6 +4,8 @@ mod health;
 mod limits;
 mod rights;
 mod rules;
+mod shadow;
+mod signed;
 mod tenants;
 
 use std::path::{Path, PathBuf};

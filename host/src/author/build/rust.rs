@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::super::component;
 use super::super::toolchain::Toolchain;
-use super::BuildError;
+use super::{BuildError, Names};
 
 /// The target of every component.
 pub(in crate::author) const TARGET: &str = "wasm32-unknown-unknown";
@@ -17,20 +17,19 @@ pub(in crate::author) const TARGET: &str = "wasm32-unknown-unknown";
 /// The profile for components: quick, small, and without unwinding, which a component can't do.
 /// Told to cargo on its command line, so that a plugin in another workspace is built alike.
 const PROFILE: &str = "component";
-const PROFILE_SETTINGS: [&str; 6] = [
+const PROFILE_SETTINGS: [&str; 5] = [
     "inherits='release'",
     "codegen-units=1",
     "lto=true",
     "opt-level=3",
     "panic='abort'",
-    "strip=true",
 ];
 
 /// Compiles plugins, with one call of cargo for each workspace.
 ///
 /// # Errors
 /// What is missing on this machine, or wrong with the first plugin that could not be built.
-pub(super) fn compile_all(plugins: &[&Plugin]) -> Result<(), BuildError> {
+pub(super) fn compile_all(plugins: &[&Plugin], names: Names) -> Result<(), BuildError> {
     let mut workspaces: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for plugin in plugins {
         workspaces
@@ -39,7 +38,7 @@ pub(super) fn compile_all(plugins: &[&Plugin]) -> Result<(), BuildError> {
             .insert(&plugin.package);
     }
     for (workspace, packages) in workspaces {
-        compile(workspace, &packages)?;
+        compile(workspace, &packages, names)?;
     }
     Ok(())
 }
@@ -165,7 +164,7 @@ fn target_folder(workspace: &Path) -> PathBuf {
 }
 
 /// Compiles packages to core modules. What the compiler says goes to standard error as it comes.
-fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError> {
+fn compile(workspace: &Path, packages: &BTreeSet<&str>, names: Names) -> Result<(), BuildError> {
     let toolchain = Toolchain::find(workspace)?;
     let mut cargo = toolchain.cargo();
     cargo
@@ -181,7 +180,11 @@ fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError
         .arg(target_folder(workspace))
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
-    for setting in PROFILE_SETTINGS {
+    let strip = match names {
+        Names::Dropped => "strip=true",
+        Names::Kept => "strip='debuginfo'",
+    };
+    for setting in PROFILE_SETTINGS.into_iter().chain([strip]) {
         cargo
             .arg("--config")
             .arg(format!("profile.{PROFILE}.{setting}"));

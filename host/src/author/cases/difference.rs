@@ -50,7 +50,7 @@ fn of_lines(wanted: &[(Value, String)], found: &[Line], rows: &[String]) -> Vec<
             None => format!("group {}", line.of),
         });
         told.extend(wanted.map(|(_, wanted)| format!("  - {wanted}")));
-        told.push(format!("  + {}", line.json));
+        told.push(format!("  + {}", line.told()));
     }
     for (_, wanted) in left {
         told.push(format!("- {wanted}"));
@@ -76,6 +76,7 @@ mod tests {
             json: json.to_owned(),
             broken: Vec::new(),
             failed: false,
+            backtrace: Vec::new(),
         }
     }
 

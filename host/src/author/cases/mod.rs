@@ -89,7 +89,12 @@ pub fn find(plugin: &Path) -> Result<Vec<PathBuf>, CaseError> {
 ///
 /// # Errors
 /// Files that are missing or can't be read.
-pub fn run(component: &Component, case: &Path, bless: bool) -> Result<Outcome, CaseError> {
+pub fn run(
+    component: &Component,
+    limits: &Limits,
+    case: &Path,
+    bless: bool,
+) -> Result<Outcome, CaseError> {
     let name = case.file_name().unwrap_or_default().to_string_lossy();
     let mut outcome = Outcome {
         name: name.into_owned(),
@@ -99,7 +104,7 @@ pub fn run(component: &Component, case: &Path, bless: bool) -> Result<Outcome, C
         notes: Vec::new(),
         blessed: false,
     };
-    let found = attempt(component, case, &mut outcome)?;
+    let found = attempt(component, limits, case, &mut outcome)?;
     if bless {
         outcome.blessed = found.write(case)?;
         return Ok(outcome);
@@ -127,7 +132,12 @@ struct Failure {
     row: Option<usize>,
 }
 
-fn attempt(component: &Component, case: &Path, outcome: &mut Outcome) -> Result<Found, CaseError> {
+fn attempt(
+    component: &Component,
+    limits: &Limits,
+    case: &Path,
+    outcome: &mut Outcome,
+) -> Result<Found, CaseError> {
     let rows = read(&case.join(ROWS))?;
     let params = case.join(PARAMS);
     let params = match params.is_file() {
@@ -140,7 +150,7 @@ fn attempt(component: &Component, case: &Path, outcome: &mut Outcome) -> Result<
             made: Err(Failure { problem, row: None }),
         })
     };
-    let configured = match component.configure(&params, &Limits::default()) {
+    let configured = match component.configure(&params, limits) {
         Ok(configured) => configured,
         // In the component's own words, as far as they are its own.
         Err(PluginError::Params { problem }) => return failed(problem),

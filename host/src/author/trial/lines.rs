@@ -26,6 +26,21 @@ pub struct Line {
     pub broken: Vec<String>,
     /// The component could not be got over the row.
     pub failed: bool,
+    /// In which of its functions that was, the innermost first, where they have names.
+    pub backtrace: Vec<String>,
+}
+
+impl Line {
+    /// `json`, and where in the component it failed.
+    pub fn told(&self) -> String {
+        match self.json.strip_suffix('}') {
+            Some(open) if !self.backtrace.is_empty() => {
+                let backtrace = Value::from(self.backtrace.clone());
+                format!("{open},\"backtrace\":{backtrace}}}")
+            }
+            _ => self.json.clone(),
+        }
+    }
 }
 
 /// `{"row":1,"writes":{…},"verdicts":["quarantine price_zero: unit_price is 0"]}`.
@@ -48,7 +63,8 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
     let mut failures = vec![None; rows.len()];
     for guilty in &answer.guilty {
         if let Some(failure) = failures.get_mut(index(guilty.row)) {
-            *failure = Some(format!("{}: {}", guilty.cause, guilty.text));
+            let text = format!("{}: {}", guilty.cause, guilty.text);
+            *failure = Some((text, guilty.trace.clone()));
         }
     }
     let said = verdicts.into_iter().zip(broken).zip(failures);
@@ -60,8 +76,10 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
                 Some(place) => ("at", Value::from(place.as_str()).to_string()),
                 None => ("row", number.clone()),
             }];
-            if let Some(failure) = failure {
+            let mut backtrace = Vec::new();
+            if let Some((failure, trace)) = failure {
                 parts.push(("failed", Value::from(failure).to_string()));
+                backtrace = trace;
             } else if !rule.description.writes.is_empty() {
                 let names = rule.description.writes.iter().map(|f| f.name.as_str());
                 let values = answer.columns.iter().map(|column| cell(column, row));
@@ -76,6 +94,7 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
                 json: object(parts.into_iter()),
                 broken,
                 failed,
+                backtrace,
             }
         })
         .collect()
@@ -100,6 +119,7 @@ pub(super) fn of_groups(rule: &GoldRule, table: &RecordBatch) -> Vec<Line> {
             json: values(&names, row),
             broken: Vec::new(),
             failed: false,
+            backtrace: Vec::new(),
         })
         .collect();
     lines.sort_by(|a, b| a.json.cmp(&b.json));

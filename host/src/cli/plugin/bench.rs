@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::super::common::sandbox;
-use crate::author::bench::{Candidate, compile, limits, measure};
+use super::super::common::{compiler, sandbox};
+use super::Allowed;
+use crate::author::bench::{Candidate, compile_anew, measure, roomy};
 use crate::author::cases;
 use crate::author::inspect::Inspected;
 use crate::author::trial::{Setting, Trial};
+use crate::pipeline::config::Config;
 
 /// Measure what a component costs: time and fuel a row, the boundary apart, memory, compiling and
 /// starting
@@ -16,7 +18,7 @@ use crate::author::trial::{Setting, Trial};
 /// The rows are repeated to 8,192, as many as the host hands over at once; each figure is the median
 /// of 41 calls. Measure with rows such as come in: the cases hold mostly what is wrong on purpose.
 /// Handing over is measured with a count of no rows, at which the component has nothing to do. The
-/// component may use more than a tenant allows, so that what it needs is seen.
+/// component may use more than a tenant allows, so that what it needs is seen beside it.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// A component, as `assay plugin build` makes it
@@ -30,18 +32,23 @@ pub(super) struct Args {
     /// The params of both: a JSON object, or a file with one
     #[arg(long, value_name = "JSON or FILE")]
     params: Option<String>,
+    /// A tenant's TOML: what it allows is what the components' needs are held against
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let params = super::params(args.params.as_deref())?;
     let (rows, folders) = input(args)?;
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let mut candidates = Vec::new();
     for file in std::iter::once(&args.file).chain(&args.against) {
-        let inspected = Inspected::open(&sandbox()?, file)?;
+        let Allowed { limits, compile } = Allowed::by(config.as_ref(), file);
+        let inspected = Inspected::open(&sandbox()?, file, &compile)?;
         let wasm = std::fs::read(file)?;
-        let (_, took) = compile(&wasm)?;
-        let configured = inspected.configure_within(&params, &limits())?;
+        let (_, took) = compile_anew(compiler()?, &wasm, &compile)?;
+        let configured = inspected.configure_within(&params, &roomy())?;
         let setting = Setting::of_component(&configured.description, &folders)?;
         let trial = Trial::new(&inspected.name(), configured, setting)?;
         let rows = trial.read(&rows).context("read the rows")?;
@@ -52,6 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             trial,
             rows,
             compile: took,
+            allowed: limits,
         });
     }
     let measured = measure(&candidates).with_context(|| match &args.rows {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::super::common::sandbox;
+use super::{Allowed, SymbolsArgs};
 use crate::author::cases::{self, Outcome};
 use crate::author::{build, inspect::Inspected};
+use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
 
 /// Build plugins and run their cases through the components, as the host would
@@ -28,16 +30,24 @@ pub(super) struct Args {
     /// Write what comes out as what is expected. Read it before you commit it
     #[arg(long)]
     bless: bool,
+    #[command(flatten)]
+    symbols: SymbolsArgs,
+    /// A tenant's TOML, whose limits the components have: those of the component's own, if it stands
+    /// there. Without it, they have what a TOML allows that says nothing
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let folders = super::folders_or_default(args.folders)?;
-    let built = build::build_all(&folders).context("build plugins")?;
+    let built = build::build_all(&folders, args.symbols.names()).context("build plugins")?;
+    let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let sandbox = sandbox()?;
     let (mut run, mut wrong) = (0, 0);
     for (folder, built) in folders.iter().zip(built) {
         println!("{}", built.path.display());
-        for outcome in of_plugin(&sandbox, folder, &built.path, args.bless)? {
+        let allowed = Allowed::by(config.as_ref(), &built.path);
+        for outcome in of_plugin(&sandbox, &allowed, folder, &built.path, args.bless)? {
             run += 1;
             wrong += u32::from(!outcome.is_good());
             show(&outcome);
@@ -52,14 +62,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
 
 fn of_plugin(
     sandbox: &Arc<Sandbox>,
+    allowed: &Allowed,
     plugin: &Path,
     component: &Path,
     bless: bool,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let component = Inspected::open(sandbox, component)?.component;
+    let component = Inspected::open(sandbox, component, &allowed.compile)?.component;
     let mut outcomes = Vec::new();
     for case in cases::find(plugin)? {
-        outcomes.push(cases::run(&component, &case, bless)?);
+        outcomes.push(cases::run(&component, &allowed.limits, &case, bless)?);
     }
     Ok(outcomes)
 }

@@ -7,8 +7,9 @@ use anyhow::bail;
 
 use super::super::common::sandbox;
 use crate::author::inspect::{Inspected, described};
-use crate::plugin::{Description, Sandbox};
+use crate::plugin::{CompileLimits, Description, Sandbox};
 use crate::told::told;
+use crate::trust::Signatures;
 
 /// Check components: the step, what they import, their description, and whether they take their
 /// params. Says why not
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<String> {
-    let inspected = Inspected::open(sandbox, file)?;
+    let inspected = Inspected::open(sandbox, file, &CompileLimits::default())?;
     let step = inspected.component.step();
     let said = match inspected.configure(params)?.description {
         Description::Rows(rows) => format!(
@@ -74,12 +75,16 @@ fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
-    let inspected = Inspected::open(&sandbox()?, &args.file)?;
+    let inspected = Inspected::open(&sandbox()?, &args.file, &CompileLimits::default())?;
     let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
-    print!(
-        "{}{}",
-        inspected.summary(),
-        described(&configured.description)
-    );
+    print!("{}", inspected.summary());
+    for signature in &Signatures::beside(&args.file)? {
+        let of = match signature.is_of(inspected.digest) {
+            true => "",
+            false => ", of other bytes: it counts for nothing",
+        };
+        println!("signed    with {}{of}", signature.key.id());
+    }
+    print!("{}", described(&configured.description));
     Ok(())
 }

@@ -4,14 +4,18 @@ mod bench;
 mod cases;
 mod check;
 mod create;
+mod registry;
 mod run;
+mod sign;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use crate::author::build;
+use crate::author::build::{self, Names};
+use crate::pipeline::config::Config;
+use crate::plugin::{CompileLimits, Limits};
 
 /// Where plugins are looked for when none is named.
 const PLUGINS: &str = "plugins";
@@ -39,12 +43,18 @@ enum Verb {
         /// ./plugins
         #[arg(value_name = "FOLDER")]
         folders: Vec<PathBuf>,
+        #[command(flatten)]
+        symbols: SymbolsArgs,
     },
     Test(cases::Args),
     Check(check::Args),
     Inspect(check::InspectArgs),
     Run(run::Args),
     Bench(bench::Args),
+    Keygen(sign::KeygenArgs),
+    Sign(sign::Args),
+    Push(registry::PushArgs),
+    Pull(registry::PullArgs),
 }
 
 /// # Errors
@@ -52,18 +62,40 @@ enum Verb {
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.verb {
         Verb::New(args) => create::run(&args),
-        Verb::Build { folders } => build(folders),
+        Verb::Build { folders, symbols } => build(folders, symbols),
         Verb::Test(args) => cases::run(args),
         Verb::Check(args) => check::run(&args),
         Verb::Inspect(args) => check::inspect(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Keygen(args) => sign::keygen(&args),
+        Verb::Sign(args) => sign::run(&args),
+        Verb::Push(args) => registry::run_push(&args),
+        Verb::Pull(args) => registry::run_pull(&args),
     }
 }
 
-fn build(folders: Vec<PathBuf>) -> anyhow::Result<()> {
+/// How plugins are built.
+#[derive(clap::Args, Clone, Copy)]
+struct SymbolsArgs {
+    /// Keep the names of the functions in components that are written in Rust, so that a trap says in
+    /// which it was. Such a component is larger, and another than without
+    #[arg(long)]
+    symbols: bool,
+}
+
+impl SymbolsArgs {
+    fn names(self) -> Names {
+        match self.symbols {
+            true => Names::Kept,
+            false => Names::Dropped,
+        }
+    }
+}
+
+fn build(folders: Vec<PathBuf>, symbols: SymbolsArgs) -> anyhow::Result<()> {
     let folders = folders_or_default(folders)?;
-    for built in build::build_all(&folders).context("build plugins")? {
+    for built in build::build_all(&folders, symbols.names()).context("build plugins")? {
         let kib = built.size.div_ceil(1024);
         let news = if built.changed { "" } else { ", unchanged" };
         println!("{} ({kib} KiB{news})", built.path.display());
@@ -87,6 +119,22 @@ fn folders_or_default(folders: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
         bail!("no plugin in ./{PLUGINS}; name a plugin's folder");
     }
     Ok(found)
+}
+
+/// What a component may use where it is tried: what a tenant's TOML says, if one is named, else what
+/// it may where the TOML says nothing.
+struct Allowed {
+    limits: Limits,
+    compile: CompileLimits,
+}
+
+impl Allowed {
+    fn by(pipeline: Option<&Config>, component: &Path) -> Self {
+        Self {
+            limits: pipeline.map_or_else(Limits::default, |config| config.limits_of(component)),
+            compile: pipeline.map_or_else(CompileLimits::default, |c| c.limits.host().compile),
+        }
+    }
 }
 
 /// Params as the text of a JSON object: as they are given, or in a file.

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
 use super::super::common::{LakeArgs, block_on, sandbox};
+use super::Allowed;
 use crate::author::inspect::Inspected;
 use crate::author::trial::{Line, Rows, Setting, Trial, TrialError};
 use crate::medallion::cut::message_schema;
@@ -38,7 +39,7 @@ pub(super) struct Args {
     /// Its params: a JSON object, or a file with one
     #[arg(long, value_name = "JSON or FILE")]
     params: Option<String>,
-    /// A tenant's TOML: its fields, its time zone, and the files of its dimensions
+    /// A tenant's TOML: its fields, its time zone, the files of its dimensions, and its limits
     #[arg(long, value_name = "FILE")]
     pipeline: Option<PathBuf>,
     /// Show only rows that break a rule, or that the component fails on
@@ -49,9 +50,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let inspected = Inspected::open(&sandbox()?, &args.file)?;
-    let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
+    let allowed = Allowed::by(config.as_ref(), &args.file);
+    let inspected = Inspected::open(&sandbox()?, &args.file, &allowed.compile)?;
+    let params = super::params(args.params.as_deref())?;
+    let configured = inspected.configure_within(&params, &allowed.limits)?;
     let setting = match &config {
         Some(config) => of_tenant(config)?,
         None => {
@@ -94,7 +97,7 @@ fn of_tenant(config: &Config) -> anyhow::Result<Setting> {
     config.validate.clear();
     config.enrich.clear();
     config.gold.clear();
-    let plan = Plan::of(&config, None)?;
+    let plan = block_on(async { Ok(Plan::of(&config, None).await?) })?;
     Ok(Setting::of_tenant(&plan.definition, &plan.blobs)?)
 }
 
@@ -144,7 +147,7 @@ fn show(lines: &[Line], only_broken: bool) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in lines {
         if !only_broken || line.failed || !line.broken.is_empty() {
-            writeln!(out, "{}", line.json)?;
+            writeln!(out, "{}", line.told())?;
         }
     }
     Ok(out.flush()?)

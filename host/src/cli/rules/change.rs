@@ -1,7 +1,5 @@
 //! Staging, and what a change of rules came to, as lines or as JSON.
 
-use serde_json::json;
-
 use super::super::common::{LakeArgs, PipelineArgs, sandbox};
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::{RuleSetNumber, Tenant};
@@ -19,6 +17,8 @@ pub async fn stage(
     let config = pipeline.of(tenant)?;
     let lake = lake.of(&config)?;
     let mut changes = Changes::open(&lake, tenant, sandbox()?).await?;
+    changes.registry.set_host_limits(config.limits.host());
+    changes.registry.set_trust(config.trust.clone());
     let who = Who {
         by: user(),
         why: why.unwrap_or_else(|| format!("staged from {}", config.path.display())),
@@ -67,12 +67,8 @@ pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyho
 }
 
 pub fn shadow(tenant: &Tenant, number: RuleSetNumber, begins: bool, as_json: bool) {
-    let state = if begins { "shadow" } else { "staged" };
     if as_json {
-        println!(
-            "{}",
-            json!({ "tenant": tenant, "number": number, "state": state })
-        );
+        println!("{}", answers::shadow(tenant, number, begins));
     } else if begins {
         println!("{tenant}: rule set {number} judges beside the active one on running hosts");
         println!("see what it would do: assay rules report {tenant} {number}");

@@ -202,9 +202,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let lake = lake.named()?;
                 let mut changes = existing(&lake, &tenant).await?;
                 let why = why.unwrap_or_else(|| "to see what it would do".to_owned());
-                let how = if stop { "no more of" } else { "of" };
-                let act = Act::new("rules shadow", format!("{how} rule set {number}"), &why);
-                let (number, who) = (RuleSetNumber(number), Who { by: user(), why });
+                let number = RuleSetNumber(number);
+                let act = Act::shadow(number, !stop, &why);
+                let who = Who { by: user(), why };
                 let change = changes.shadow(number, !stop, &who);
                 let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
                 audited(&lake, scope, &actor, act, change).await??;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
-use serde_json::{Value, json};
 
 use crate::lake::Lake;
 use crate::medallion::compare::{Change, Comparison, Cost, GoldChange, Sample, Sums};
 use crate::names::{RuleSetNumber, Tenant};
+use crate::pipeline::answers;
 use crate::pipeline::shadow::{Merged, merged};
 use crate::ruleset::Registry;
 
@@ -38,13 +38,7 @@ pub(super) async fn show(
         );
     };
     if as_json {
-        let mut said = json!({ "tenant": tenant, "state": state });
-        if let (Value::Object(said), Value::Object(report)) =
-            (&mut said, serde_json::to_value(&report)?)
-        {
-            said.extend(report);
-        }
-        println!("{said}");
+        println!("{}", answers::report(tenant, registry, &report)?);
         return Ok(());
     }
     print!("{tenant}: {}", shadow(&report));

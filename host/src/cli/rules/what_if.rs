@@ -2,14 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use chrono::{DateTime, NaiveDate, Utc};
-use serde_json::json;
-
 use super::super::common::LakeArgs;
 use super::{existing, report};
-use crate::names::{Offset, RuleSetNumber, Tenant};
-use crate::pipeline::what_if::{Against, Scope, what_if};
+use crate::names::{RuleSetNumber, Tenant};
+use crate::pipeline::what_if::{Against, Scope, Written, answer, what_if};
 
 /// How often it says how far it is.
 const SAY: Duration = Duration::from_secs(2);
@@ -44,24 +40,21 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let (scope, number) = (args.scope()?, RuleSetNumber(args.number));
+    let (number, tenant) = (RuleSetNumber(args.number), args.tenant);
+    let scope = Scope::of(&Written {
+        from: args.from,
+        to: args.to,
+        topic: args.topic,
+        partition: args.partition,
+    })?;
     let lake = args.lake.named()?;
-    let mut changes = existing(&lake, &args.tenant).await?;
+    let mut changes = existing(&lake, &tenant).await?;
     let registry = &mut changes.registry;
-    let against = match args.against.as_deref() {
-        None => Against::Set(registry.active().context("no rule set is active")?),
-        Some("pinned") => Against::Pinned,
-        Some(number) => {
-            let number = number.parse();
-            let number = number.context("--against is a rule set's number, or `pinned`")?;
-            registry.set(RuleSetNumber(number))?;
-            Against::Set(RuleSetNumber(number))
-        }
-    };
+    let against = Against::of(args.against.as_deref(), registry)?;
     let mut said = Instant::now();
     let found = what_if(
         &lake,
-        &args.tenant,
+        &tenant,
         registry,
         number,
         against,
@@ -78,63 +71,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         },
     );
     let found = found.await?;
-    let beside = match against {
-        Against::Set(number) => number.to_string(),
-        Against::Pinned => "each row's own".to_owned(),
-    };
     if args.json {
-        println!(
-            "{}",
-            json!({ "tenant": args.tenant, "number": number, "against": beside, "comparison": found })
-        );
+        println!("{}", answer(&tenant, number, against, &found));
         return Ok(());
     }
     print!(
-        "{}: rule set {number} beside {beside}\n{}",
-        args.tenant,
+        "{tenant}: rule set {number} beside {against}\n{}",
         report::comparison(&found)
     );
     Ok(())
-}
-
-impl Args {
-    fn scope(&self) -> anyhow::Result<Scope> {
-        let mut scope = Scope {
-            time: i64::MIN..i64::MAX,
-            partition: self.topic.clone().zip(self.partition),
-            offsets: Offset::MIN..Offset::MAX,
-        };
-        let (from, to) = (self.from.as_deref(), self.to.as_deref());
-        let of_partition = scope.partition.is_some();
-        for (text, begins) in [(from, true), (to, false)] {
-            let Some(text) = text else { continue };
-            let range = match (text.parse::<Offset>(), of_partition) {
-                (Ok(offset), true) => Some((&mut scope.offsets, offset)),
-                (Ok(_), false) => {
-                    bail!("offset {text} of which partition? name --topic and --partition")
-                }
-                (Err(_), _) => moment(text).map(|micros| (&mut scope.time, micros)),
-            };
-            match range {
-                Some((range, at)) if begins => range.start = at,
-                Some((range, at)) => range.end = at,
-                None => bail!("{text:?} is no moment: write 2025-03-01 or 2025-03-01T10:00:00Z"),
-            }
-        }
-        Ok(scope)
-    }
-}
-
-/// Microseconds since 1970.
-fn moment(text: &str) -> Option<i64> {
-    let moment = text.parse::<DateTime<Utc>>().ok();
-    let day = || {
-        Some(
-            text.parse::<NaiveDate>()
-                .ok()?
-                .and_hms_opt(0, 0, 0)?
-                .and_utc(),
-        )
-    };
-    moment.or_else(day).map(|moment| moment.timestamp_micros())
 }

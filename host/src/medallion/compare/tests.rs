@@ -13,7 +13,7 @@ use crate::medallion::definition::Definition;
 use crate::medallion::gate::Gate;
 use crate::medallion::rules::Workshop;
 use crate::names::{Partition, RuleSetNumber};
-use crate::plugin::Sandbox;
+use crate::plugin::{Compiler, Sandbox};
 use crate::schema::NamedType;
 
 fn below(random: &mut ChaCha8Rng, most: u32) -> u32 {
@@ -147,7 +147,7 @@ fn rules(number: i64, key: &str, amount: &str, zone: &str) -> Arc<Rules> {
         zone: zone.to_owned(),
         ..Definition::without_rules(fields)
     };
-    let mut workshop = Workshop::new(Sandbox::new().unwrap());
+    let mut workshop = Workshop::new(Sandbox::new(Compiler::Within).unwrap());
     let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());
     Arc::new(ready.unwrap())
 }

@@ -302,7 +302,7 @@ pub(super) fn stored_states(rule: &GoldRule, rows: &RecordBatch) -> Result<State
     let mut state = Vec::new();
     for field in &rule.description.state {
         let name = state_only(rule, field).unwrap_or_else(|| field.name.clone());
-        let wanted = field.kind.arrow();
+        let wanted = field.kind.summed();
         state.push(match rows.column_by_name(&name) {
             Some(column) => cast(column, &wanted)?,
             None => arrow::array::new_null_array(&wanted, rows.num_rows()),

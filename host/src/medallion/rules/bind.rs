@@ -21,6 +21,8 @@ pub(super) struct Binder<'a> {
     readable: BTreeMap<String, DataType>,
     /// The event's fields and what was written, in order.
     rows: Vec<(String, DataType)>,
+    /// A gold table reads the hour, so silver keeps it.
+    keeps_hour: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -43,6 +45,7 @@ impl<'a> Binder<'a> {
             dimensions,
             readable,
             rows,
+            keeps_hour: false,
             notes: Vec::new(),
         }
     }
@@ -242,7 +245,7 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
-    pub(super) fn bind_gold(&self, rule: &GoldRule) -> Result<(), RulesError> {
+    pub(super) fn bind_gold(&mut self, rule: &GoldRule) -> Result<(), RulesError> {
         self.reads("gold", &rule.name, &rule.description.reads)?;
         for key in &rule.description.keys {
             if !self.readable.contains_key(key) {
@@ -254,21 +257,20 @@ impl<'a> Binder<'a> {
             }
         }
         for field in &rule.description.reads {
-            if matches!(
-                field.name.as_str(),
-                "_rescued" | "_ingested_at" | "_now" | SALE_HOUR
-            ) {
+            if matches!(field.name.as_str(), "_rescued" | "_ingested_at" | "_now") {
                 return Err(unfit(
                     "gold",
                     &rule.name,
                     format!("it reads {}, which silver does not keep", field.name),
                 ));
             }
+            self.keeps_hour |= field.name == SALE_HOUR;
         }
         Ok(())
     }
 
-    /// Silver's columns: whose they are, how they were judged, then the row, then its partition.
+    /// Silver's columns: whose they are, how they were judged, then the row, then its hour if a gold
+    /// table reads it, and its partition.
     pub(super) fn silver(&self) -> SchemaRef {
         let mut fields = identity_fields();
         fields.push(Field::new("_line", DataType::Int32, false));
@@ -277,6 +279,9 @@ impl<'a> Binder<'a> {
         fields.push(Field::new("_warnings", text_list(), true));
         for (name, data_type) in &self.rows {
             fields.push(Field::new(name, data_type.clone(), true));
+        }
+        if self.keeps_hour {
+            fields.push(Field::new(SALE_HOUR, DataType::Int64, true));
         }
         fields.push(Field::new(SALE_DATE, DataType::Date32, true));
         Arc::new(Schema::new(fields))

@@ -7,7 +7,6 @@ mod bind;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -19,9 +18,10 @@ use super::dimension::Dimension;
 use super::gate::Gate;
 use crate::names::{Digest, RuleSetNumber};
 use crate::plugin::{
-    Component, Configured, Description, GroupDescription, Limits, PluginError, RowDescription,
-    Sandbox, Step,
+    Component, Configured, Description, GroupDescription, HostLimits, Limits, PluginError,
+    RowDescription, Sandbox, Step,
 };
+use crate::trust::Distrust;
 
 /// Why a definition can't be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,12 @@ pub enum RulesError {
         step: &'static str,
         name: String,
         problem: String,
+    },
+    #[error("{step} component {name}: {source}")]
+    Untrusted {
+        step: &'static str,
+        name: String,
+        source: Distrust,
     },
     #[error(
         "[{section}] money names {name}, and no gold table has such a decimal measure; there are: {known}"
@@ -58,7 +64,7 @@ pub enum RulesError {
 /// Compiled components and loaded dimensions, by digest: what rule sets share.
 pub struct Workshop {
     sandbox: Arc<Sandbox>,
-    deadline: Duration,
+    limits: HostLimits,
     components: BTreeMap<(Digest, &'static str), Component>,
     dimensions: BTreeMap<(Digest, String), Arc<Dimension>>,
 }
@@ -111,7 +117,7 @@ impl Workshop {
     pub fn new(sandbox: Arc<Sandbox>) -> Self {
         Self {
             sandbox,
-            deadline: Limits::default().deadline,
+            limits: HostLimits::default(),
             components: BTreeMap::new(),
             dimensions: BTreeMap::new(),
         }
@@ -121,9 +127,13 @@ impl Workshop {
         self.sandbox.clone()
     }
 
-    /// Sets the wall-clock time that a call may take, in what is made ready from now on.
-    pub fn set_deadline(&mut self, deadline: Duration) {
-        self.deadline = deadline;
+    /// Sets what the host allows components that are made ready from now on.
+    pub fn set_host_limits(&mut self, limits: HostLimits) {
+        self.limits = limits;
+    }
+
+    pub fn host_limits(&self) -> HostLimits {
+        self.limits
     }
 
     /// The blobs of a definition that making it ready needs the bytes of.
@@ -187,13 +197,13 @@ impl Workshop {
                 rules.push(rule);
             }
         }
-        let silver = binder.silver();
         let mut gold = Vec::new();
         for gold_use in &definition.gold {
             let rule = self.gold_rule(gold_use, blobs)?;
             binder.bind_gold(&rule)?;
             gold.push(rule);
         }
+        let silver = binder.silver();
         check_gate("promotion", definition.promotion.as_ref(), &gold)?;
         check_gate("rollback", definition.rollback.as_ref(), &gold)?;
         let notes = binder.notes;
@@ -260,13 +270,14 @@ impl Workshop {
                 let bytes = blobs.get(&rule.component).ok_or(RulesError::MissingBlob {
                     digest: rule.component,
                 })?;
-                let component = self.sandbox.compile(bytes, step).map_err(wrong)?;
+                let compiled = self.sandbox.compile(bytes, step, &self.limits.compile);
+                let component = compiled.map_err(wrong)?;
                 self.components.insert(key, component.clone());
                 component
             }
         };
         let limits = Limits {
-            deadline: self.deadline,
+            deadline: self.limits.deadline,
             ..rule.limits.clone()
         };
         component

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lake::is_object_store;
+use crate::oci::{Reference, in_registry};
 
 impl Config {
     /// The first thing that is wrong, and where in the text it stands.
@@ -79,6 +80,12 @@ impl Config {
         let gold = self.gold.iter();
         let gold = gold.map(|table| (&table.component, &table.limits));
         for (component, limits) in rows.chain(gold) {
+            let at = component.span().start;
+            if let Some(named) = in_registry(component.get_ref()) {
+                let named: Result<Reference, _> = named.parse();
+                let pinned = named.and_then(|named| named.pinned());
+                pinned.map_err(|error| (at, error.to_string()))?;
+            }
             limits.check()?;
             limits
                 .check_own()

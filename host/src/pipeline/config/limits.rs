@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration;
-use crate::plugin::Limits;
+use crate::plugin::{CompileLimits, HostLimits, Limits};
 
 /// Bytes that a component's file may have: one in Python, with its interpreter, has 18 MiB.
 const COMPONENT: u64 = 32 << 20;
@@ -16,6 +16,9 @@ const PAGE: u64 = 64 << 10;
 
 /// All that a component of 32 bits can address, in bytes.
 const MOST_MEMORY: u64 = 4 << 30;
+
+/// With less, the compiler has no room for its own threads, in bytes.
+const LEAST_COMPILER: u64 = 64 << 20;
 
 /// How many rows may be guilty: rows that a component trapped on, was starved by, or answered
 /// nonsense about.
@@ -62,6 +65,11 @@ pub struct LimitsConfig {
     /// `deadline`: wall-clock time of one call. It convicts nobody. The tenant's alone.
     #[serde(deserialize_with = "some_duration")]
     deadline: Option<Duration>,
+    /// `compile_seconds`: time of the processor that compiling a component may take. The tenant's
+    /// alone.
+    compile_seconds: Option<Spanned<u64>>,
+    /// `compile_memory`: bytes that compiling a component may take. The tenant's alone.
+    compile_memory: Option<Spanned<u64>>,
 }
 
 impl LimitsConfig {
@@ -86,9 +94,19 @@ impl LimitsConfig {
         }
     }
 
-    /// Wall-clock time of one call.
-    pub fn deadline(&self) -> Duration {
-        self.deadline.unwrap_or(Limits::default().deadline)
+    /// What is the host's own, and no part of a rule set.
+    pub fn host(&self) -> HostLimits {
+        let units = |named: &Option<Spanned<u64>>, usual: u64| {
+            named.as_ref().map_or(usual, |named| *named.get_ref())
+        };
+        let usual = HostLimits::default();
+        HostLimits {
+            deadline: self.deadline.unwrap_or(usual.deadline),
+            compile: CompileLimits {
+                seconds: units(&self.compile_seconds, usual.compile.seconds),
+                memory: units(&self.compile_memory, usual.compile.memory),
+            },
+        }
     }
 
     /// Bytes that a component's file may have.
@@ -114,6 +132,8 @@ impl LimitsConfig {
         below(&self.output, 1, "output")?;
         below(&self.search, 1, "search")?;
         below(&self.component, 1, "component")?;
+        below(&self.compile_seconds, 1, "compile_seconds")?;
+        below(&self.compile_memory, LEAST_COMPILER, "compile_memory")?;
         match &self.memory {
             Some(named) if *named.get_ref() > MOST_MEMORY => Err((
                 named.span().start,
@@ -128,14 +148,18 @@ impl LimitsConfig {
 
     /// What one component can't have of its own.
     pub(super) fn check_own(&self) -> Result<(), String> {
-        let name = match (&self.component, self.deadline) {
-            (Some(_), _) => "component",
-            (None, Some(_)) => "deadline",
-            (None, None) => return Ok(()),
-        };
-        Err(format!(
-            "limits.{name} is for all components of the tenant: put it under [limits]"
-        ))
+        let named = [
+            ("component", self.component.is_some()),
+            ("deadline", self.deadline.is_some()),
+            ("compile_seconds", self.compile_seconds.is_some()),
+            ("compile_memory", self.compile_memory.is_some()),
+        ];
+        match named.into_iter().find(|(_, named)| *named) {
+            None => Ok(()),
+            Some((name, _)) => Err(format!(
+                "limits.{name} is for all components of the tenant: put it under [limits]"
+            )),
+        }
     }
 }
 
@@ -165,6 +189,7 @@ mod tests {
     fn a_components_limits_are_the_tenants_but_for_what_it_names() {
         let config = read(
             "[limits]\nmemory = 1000000\nfuel_per_row = 7\ndeadline = \"2s\"\ncomponent = 99\n\
+             compile_seconds = 7\ncompile_memory = 99000000\n\
              [[validate]]\ncomponent = \"a.wasm\"\nlimits = { memory = 2000000, log = 0 }\n",
         );
         let config = config.unwrap();
@@ -175,13 +200,16 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(usual, wanted);
-        assert_eq!(config.limits.deadline(), Duration::from_secs(2));
+        let host = config.limits.host();
+        assert_eq!(host.deadline, Duration::from_secs(2));
+        assert_eq!((host.compile.seconds, host.compile.memory), (7, 99_000_000));
         assert_eq!(config.limits.component(), 99);
         let own = config.validate[0].limits.over(&usual);
         assert_eq!((own.memory, own.log, own.fuel_per_row), (2_000_000, 0, 7));
         let silent = read("").unwrap().limits;
         assert_eq!(silent.over(&Limits::default()), Limits::default());
-        assert_eq!(silent.deadline(), Duration::from_secs(10));
+        assert_eq!(silent.host(), HostLimits::default());
+        assert_eq!(silent.host().deadline, Duration::from_secs(10));
     }
 
     #[test]
@@ -194,6 +222,17 @@ mod tests {
             ),
             ("[limits]\nmemory = 5000000000\n", 10, "can address"),
             ("[limits]\nfuel = 0\n", 10, "fuel = 0"),
+            (
+                "[limits]\ncompile_memory = 1000000\n",
+                10,
+                "the least is 67108864",
+            ),
+            ("[limits]\ncompile_seconds = 0\n", 10, "compile_seconds = 0"),
+            (
+                "[[enrich]]\ncomponent = \"a.wasm\"\nlimits = { compile_seconds = 9 }\n",
+                10,
+                "under [limits]",
+            ),
             ("[limits]\nfuel = -1\n", 10, "-1"),
             ("[limits]\ndeadline = \"0s\"\n", 10, "longer than 0"),
             ("[limits]\ndeadline = 3\n", 10, "string"),

@@ -256,6 +256,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             pipeline: config.path.clone(),
             lake: lake.clone(),
             meter: meter.unwrap_or_else(|| Arc::new(Meter::default())),
+            trust: config.trust.clone(),
             state: State::Running,
         };
         self.roster.put(&tenant, known);

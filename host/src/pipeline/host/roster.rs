@@ -1,14 +1,16 @@
 //! What a host knows of its tenants, for whoever asks: the server, the page, monitors.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::super::config::Config;
 use super::super::meter::Meter;
 use crate::lake::Lake;
 use crate::names::Tenant;
+use crate::trust::Trust;
 
 /// Where a tenant is on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Known {
     pub pipeline: PathBuf,
     pub lake: Lake,
     pub meter: Arc<Meter>,
+    /// Whose signatures count.
+    pub trust: Trust,
     pub state: State,
 }
 
@@ -58,15 +62,16 @@ pub struct Roster {
 
 impl Roster {
     /// A roster of one tenant, which others run.
-    pub fn of(tenant: &Tenant, pipeline: &Path, lake: &Lake, meter: &Arc<Meter>) -> Self {
+    pub fn of(config: &Config, lake: &Lake, meter: &Arc<Meter>) -> Self {
         let roster = Self::default();
         let known = Known {
-            pipeline: pipeline.to_owned(),
+            pipeline: config.path.clone(),
             lake: lake.clone(),
             meter: meter.clone(),
+            trust: config.trust.clone(),
             state: State::Running,
         };
-        roster.put(tenant, known);
+        roster.put(&config.tenant, known);
         roster
     }
 

@@ -10,21 +10,25 @@ mod guard;
 mod report;
 mod slot;
 mod thread;
+mod tidy;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 pub use self::gates::check_gate;
 pub use self::guard::{Guard, Undo};
 pub use self::report::{Coverage, Merged, Report, merged};
 use self::slot::{Slot, Stage};
 use self::thread::{Beside, Purpose};
+use self::tidy::{over, tidy};
 use super::breaker::{self, Breaker};
 use super::change::{now, user};
 use super::config::{BreakerConfig, Config};
+use super::meter::{Meter, Seen};
 use crate::lake::Lake;
 use crate::medallion::compare::{CompareError, Compared, Comparer};
 use crate::medallion::cut::Cut;
@@ -41,16 +45,18 @@ pub struct Shadow {
     tenant: Tenant,
     share: f64,
     breaker: BreakerConfig,
+    meter: Arc<Meter>,
     slot: Slot,
 }
 
 impl Shadow {
-    pub fn new(lake: &Lake, config: &Config) -> Self {
+    pub fn new(lake: &Lake, config: &Config, meter: Arc<Meter>) -> Self {
         Self {
             lake: lake.clone(),
             tenant: config.tenant.clone(),
             share: *config.shadow.cpu.get_ref(),
             breaker: config.breaker.clone(),
+            meter,
             slot: Slot::new(),
         }
     }
@@ -64,9 +70,14 @@ impl Shadow {
             tenant,
             share,
             breaker,
+            meter,
             slot,
         } = self;
+        let is_over = |seen: &mut Seen| Some((seen.number, seen.against)) != pair;
+        meter.stands(|standing| drop(standing.shadow.take_if(is_over)));
+        let ended = over(registry);
         let start = |staged: Rules| {
+            tokio::spawn(tidy(lake.clone(), tenant.clone(), ended).in_current_span());
             let reporter = Reporter {
                 lake: lake.clone(),
                 tenant: tenant.clone(),
@@ -75,11 +86,16 @@ impl Shadow {
                 against: active.number,
                 since: now(),
                 breaker: Breaker::new(breaker),
+                meter: meter.clone(),
                 runtime: Handle::current(),
             };
             begin(reporter, active.clone(), staged, *share)
         };
-        let over = slot.follow(registry, pair, start).await;
+        let trusted = pair.map_or(Ok(()), |(set, _)| registry.check_trust_in(set));
+        let over = match trusted {
+            Ok(()) => slot.follow(registry, pair, start).await,
+            Err(error) => Some(error.to_string()),
+        };
         let (Some(reason), Some((set, against))) = (over, pair) else {
             return;
         };
@@ -148,6 +164,7 @@ struct Reporter {
     against: RuleSetNumber,
     since: i64,
     breaker: Breaker,
+    meter: Arc<Meter>,
     runtime: Handle,
 }
 
@@ -186,6 +203,16 @@ impl Purpose for Reporter {
                 return Ok(());
             }
         };
+        self.meter.stands(|standing| {
+            standing.shadow = Some(Seen {
+                number: self.number,
+                against: self.against,
+                rows: comparison.rows,
+                changed: comparison.changed,
+                messages_left_out: coverage.messages_left_out,
+                money: comparison.money().collect(),
+            });
+        });
         let report = Report {
             number: self.number,
             against: self.against,

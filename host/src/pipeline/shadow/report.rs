@@ -49,8 +49,13 @@ pub struct Merged {
     pub comparison: Comparison,
 }
 
-fn folder(tenant: &Tenant, number: RuleSetNumber) -> String {
-    format!("{tenant}/rulesets/_shadow/{number}")
+/// Where the reports of all sets are, each in a folder of its number.
+pub(super) fn reports(tenant: &Tenant) -> String {
+    format!("{tenant}/rulesets/_shadow")
+}
+
+pub(super) fn folder(tenant: &Tenant, number: RuleSetNumber) -> String {
+    format!("{}/{number}", reports(tenant))
 }
 
 impl Report {

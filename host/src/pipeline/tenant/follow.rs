@@ -47,9 +47,10 @@ impl TenantLayers {
             by: format!("host of {}", user()),
             why: format!("rule set {number} was rolled back: {reason}"),
         };
-        let sandbox = self.registry.sandbox();
+        let (sandbox, limits) = (self.registry.sandbox(), self.registry.host_limits());
         let rolled_back = async {
             let mut changes = Changes::open(&self.lake, &self.tenant, sandbox).await?;
+            changes.registry.set_host_limits(limits);
             if changes.registry.active() != Some(number) {
                 return Ok(());
             }
@@ -94,8 +95,9 @@ impl TenantLayers {
         }
     }
 
-    /// A rule set that the tables can hold the rows of.
+    /// A rule set whose components are trusted, and whose rows the tables can hold.
     async fn fitting(&mut self, number: RuleSetNumber) -> Result<Arc<Rules>, TenantError> {
+        self.registry.check_trust_in(number)?;
         let rules = self.registry.rules(number).await?;
         fit::fits_bronze(&self.bronze.table, &rules)?;
         fit::fits_silver(&self.silver.table, &rules)?;

@@ -41,6 +41,19 @@ impl TenantLayers {
         positions.collect()
     }
 
+    /// How far all of the tables are in a partition, gold among them. `None`: bronze does not know it.
+    pub fn reached(&self, partition: &Partition) -> Option<Offset> {
+        let bronze = self.bronze.progress(partition)?;
+        let start = self.start(partition).unwrap_or(bronze);
+        let later = [Layer::Quarantine, Layer::Silver, Layer::Duplicates];
+        let later = later.map(|layer| self.progress(layer, partition));
+        let gold = self.gold.iter();
+        let gold = gold.map(|gathered| gathered.gold.progress(partition));
+        let later = later.into_iter().chain(gold);
+        let later = later.map(|progress| progress.unwrap_or(start)).min();
+        Some(later.map_or(bronze, |later| later.min(bronze)))
+    }
+
     /// Says where the tenant stands in the partitions that it reads, and how far its source is.
     pub fn note_standing(&self, partitions: &[Partition], lag: Vec<(Partition, Offset)>) {
         let mut progress = Vec::new();

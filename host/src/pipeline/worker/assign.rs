@@ -20,6 +20,7 @@ impl<S: Source> Worker<S> {
     ) -> Result<(), WorkerError> {
         self.epoch = epoch;
         self.begins_again = false;
+        self.ending.put_off();
         self.silent_since = None;
         self.drop_all();
         fault::pass("assigned");
@@ -45,6 +46,7 @@ impl<S: Source> Worker<S> {
             answer.push((partition, start));
         }
         self.hold(Some(partitions));
+        self.note_ends().await;
         // A source that has moved on asks again.
         let _ = starts.send(answer);
         Ok(())

@@ -1,7 +1,7 @@
 //! What a person must act on.
 
 use super::super::tenant::TenantError;
-use crate::names::{Partition, Tenant};
+use crate::names::{Offset, Partition, Tenant};
 use crate::source::SourceError;
 
 /// Why a tenant's loop ended before it was told to.
@@ -33,6 +33,16 @@ pub enum WorkerError {
         tenant: Tenant,
         waited: u64,
         text: String,
+    },
+    #[error(
+        "tenant {tenant}: {partition} stood at offset {reached} for {waited} s, though {end} was its end at the start, and another member of the group has it: all that this host had is in gold; see why that member stands still, or run again"
+    )]
+    Others {
+        tenant: Tenant,
+        partition: Partition,
+        reached: Offset,
+        end: Offset,
+        waited: u64,
     },
     #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
     GaveUp {

@@ -2,6 +2,7 @@
 //! tables after every setback.
 
 mod assign;
+mod end;
 mod error;
 mod pending;
 mod rules;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::end::Ending;
 pub use self::error::WorkerError;
 use self::pending::Pending;
 use self::rules::LOOK_AT_RULES;
@@ -47,6 +49,7 @@ pub struct Worker<S: Source> {
     start: StartConfig,
     limits: BatchConfig,
     until_caught_up: bool,
+    ending: Ending,
     coordinator: Coordinator<TenantLayers>,
     source: S,
     meter: Arc<Meter>,
@@ -95,6 +98,7 @@ impl<S: Source> Worker<S> {
             },
             limits: config.batch.clone(),
             until_caught_up,
+            ending: Ending::default(),
             coordinator: Coordinator::new(layers),
             source,
             meter,
@@ -142,6 +146,9 @@ impl<S: Source> Worker<S> {
             }
             self.gold(false).await?;
             self.keep_house();
+            if self.ending.is_due(now) && self.is_over().await? {
+                return Ok(());
+            }
             // Asked here too, since a source that always has something comes first below.
             if let Some(done) = self.packing.try_done() {
                 self.pack(done).await;
@@ -149,7 +156,8 @@ impl<S: Source> Worker<S> {
             let gold_due = self.coordinator.layers.gold_due();
             let rested = self.packing.rested();
             let rules_due = Some(self.rules_due);
-            let wake = [self.pending.due(&self.limits), gold_due, rested, rules_due]
+            let pending_due = self.pending.due(&self.limits);
+            let wake = [pending_due, gold_due, rested, rules_due, self.ending.due()]
                 .into_iter()
                 .flatten()
                 .min();
@@ -227,6 +235,7 @@ impl<S: Source> Worker<S> {
                 fault::pass("revoked.landed");
                 self.coordinator.release();
                 self.drop_all();
+                self.ending.put_off();
                 self.begins_again = false;
                 self.hold(None);
                 // The source may have been closed meanwhile, and then nobody waits.
@@ -235,7 +244,7 @@ impl<S: Source> Worker<S> {
             Event::Records(records) => self.records(records),
             Event::CaughtUp => {
                 let landed = self.flush().await? && self.gold(true).await?;
-                if self.until_caught_up && landed && !self.begins_again {
+                if self.until_caught_up && landed && !self.begins_again && self.is_over().await? {
                     return Ok(Next::End);
                 }
             }
@@ -371,6 +380,7 @@ impl<S: Source> Worker<S> {
     /// Drops everything in flight and has the source assign its partitions anew.
     fn begin_again(&mut self) {
         self.begins_again = true;
+        self.ending.put_off();
         self.drop_all();
         self.coordinator.release();
         self.source.restart();

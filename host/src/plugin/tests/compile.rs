@@ -1,19 +1,30 @@
 //! What is no component of ours is told so before it meets a row.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+
 use super::guests::{DECIMAL, Guest, INTEGER, REFUSE, TEXT, component};
-use super::{configured, sandbox};
-use crate::plugin::{Cause, Description, Kind, Limits, PluginError, Step};
+use super::{compile, configured, sandbox};
+use crate::plugin::{
+    Cause, CompileLimits, Component, Description, Kind, Limits, PluginError, Step,
+};
 
 fn refused(wasm: &[u8], step: Step) -> PluginError {
-    sandbox().compile(wasm, step).err().expect("it was taken")
+    compile(wasm, step).err().expect("it was taken")
 }
 
 fn not_configured(guest: &Guest) -> PluginError {
-    let component = sandbox().compile(&guest.build(), guest.step).unwrap();
+    let component = compile(&guest.build(), guest.step).unwrap();
     component
         .configure("{}", &Limits::default())
         .err()
         .expect("it was taken")
+}
+
+fn compile_any(wasm: &[u8]) -> Result<Component, PluginError> {
+    sandbox().compile_any(wasm, &CompileLimits::default())
 }
 
 fn validator() -> Guest {
@@ -60,7 +71,7 @@ fn a_component_of_no_wit_of_ours_is_told_what_it_exports() {
     let text = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
     let error = refused(&wat::parse_str(text).unwrap(), Step::Enrich).to_string();
     assert!(error.contains("wasi:cli/run@0.2.0"), "{error}");
-    assert!(error.contains("assay:rules/enrichment@0.1.0"), "{error}");
+    assert!(error.contains("assay:rules/enrichment@0.1.1"), "{error}");
 }
 
 #[test]
@@ -74,12 +85,49 @@ fn a_component_for_another_step_is_told_which_step_it_is_of() {
 
 #[test]
 fn a_component_of_another_version_of_the_contract_is_told_both() {
-    let text = r#"(component (instance $i) (export "assay:rules/cleansing@0.7.0" (instance $i)))"#;
-    let error = refused(&wat::parse_str(text).unwrap(), Step::Cleanse).to_string();
-    assert!(
-        error.contains("@0.7.0") && error.contains("@0.1.0"),
-        "{error}"
-    );
+    for version in ["0.7.0", "0.1.2", "1.0.0"] {
+        let exports = format!(
+            "(component (instance $i) (export \"assay:rules/cleansing@{version}\" (instance $i)))"
+        );
+        let imports = format!(
+            "(component (import \"assay:rules/host@{version}\" (instance))
+              (instance $i) (export \"assay:rules/cleansing@0.1.0\" (instance $i)))"
+        );
+        for text in [exports, imports] {
+            let error = refused(&wat::parse_str(text).unwrap(), Step::Cleanse);
+            let error = error.to_string();
+            assert!(
+                error.contains(&format!("@{version}")) && error.contains("@0.1.1"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_component_of_every_published_version_of_the_contract_is_called() {
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/contracts");
+    let folders = std::fs::read_dir(contracts).unwrap();
+    let mut versions = 0;
+    for folder in folders.map(|folder| folder.unwrap().path()) {
+        let version = folder.file_name().unwrap().to_str().unwrap();
+        for step in Step::ALL {
+            let guest = Guest::new(step, "unreachable").build_against(version, &folder);
+            let component = compile(&guest, step).unwrap();
+            assert_eq!(component.contract(), format!("assay:rules@{version}"));
+            let configured = component.configure("{}", &Limits::default()).unwrap();
+            assert_eq!(configured.step(), step);
+            if step == Step::Validate {
+                let row: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+                let judged = configured.judge(1, &[Some(row)], 1).unwrap();
+                assert_eq!(judged.guilty[0].cause, Cause::Trap);
+            }
+        }
+        versions += 1;
+    }
+    assert!(versions >= 1);
+    let ours = compile_any(&validator().build()).unwrap();
+    assert_eq!(ours.contract(), "assay:rules@0.1.1");
 }
 
 #[test]
@@ -87,7 +135,7 @@ fn a_component_that_wants_more_than_a_log_is_told_what_it_imports() {
     let text = r#"(component
         (import "wasi:filesystem/types@0.2.0" (instance))
         (import "wasi:clocks/wall-clock@0.2.0" (instance))
-        (instance $i) (export "assay:rules/cleansing@0.1.0" (instance $i)))"#;
+        (instance $i) (export "assay:rules/cleansing@0.1.1" (instance $i)))"#;
     let error = refused(&wat::parse_str(text).unwrap(), Step::Cleanse);
     assert!(matches!(error, PluginError::Import { .. }), "{error}");
     let said = error.to_string();
@@ -112,20 +160,20 @@ fn a_component_that_makes_handles_in_the_hosts_tables_is_refused() {
 fn a_component_of_whichever_step_is_known_by_what_it_exports() {
     for step in Step::ALL {
         let guest = Guest::new(step, "unreachable").build();
-        assert_eq!(sandbox().compile_any(&guest).unwrap().step(), step);
+        assert_eq!(compile_any(&guest).unwrap().step(), step);
     }
     let text = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
-    let error = sandbox().compile_any(&wat::parse_str(text).unwrap());
+    let error = compile_any(&wat::parse_str(text).unwrap());
     let said = error.err().expect("it was taken").to_string();
     assert!(
-        said.contains("wasi:cli/run@0.2.0") && said.contains("aggregation@0.1.0"),
+        said.contains("wasi:cli/run@0.2.0") && said.contains("aggregation@0.1.1"),
         "{said}"
     );
 }
 
 #[test]
 fn a_component_with_our_names_but_other_types_is_refused() {
-    let text = r#"(component (instance $i) (export "assay:rules/cleansing@0.1.0" (instance $i)))"#;
+    let text = r#"(component (instance $i) (export "assay:rules/cleansing@0.1.1" (instance $i)))"#;
     let error = refused(&wat::parse_str(text).unwrap(), Step::Cleanse);
     assert!(matches!(error, PluginError::Contract { .. }), "{error}");
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Decimal128Array, Int64Array};
 
 use super::configured;
-use super::guests::{DATE, Guest, REFUSE, at_value};
+use super::guests::{DATE, DECIMAL, Guest, REFUSE, at_value};
 use crate::plugin::{CallError, Cause, Configured, Limits, Step};
 
 /// Sums an integer by group. `each` is text that meets `$value` in row `$i`.
@@ -165,6 +165,22 @@ fn an_answer_with_another_number_of_groups_is_refused() {
     let sums = configured(&guest, &Limits::default());
     let error = fold(&sums, &[1, 2], &[0, 1], 2).unwrap_err();
     assert_eq!(named(error), ("fold", 0, Cause::Answer));
+}
+
+#[test]
+fn a_sum_may_have_all_of_the_contracts_64_bits() {
+    let mut guest = summing("");
+    guest.state = vec![("sum", DECIMAL, 2, true)];
+    let sums = configured(&guest, &Limits::default());
+    let of = |digits| -> ArrayRef {
+        let sums = Decimal128Array::from(vec![i128::from(i64::MAX), i128::from(i64::MIN)]);
+        Arc::new(sums.with_precision_and_scale(digits, 2).unwrap())
+    };
+    assert_eq!(sums.finish(&[of(38)]).unwrap(), [of(19)]);
+    assert_eq!(
+        sums.finish(&[of(38).slice(0, 0)]).unwrap(),
+        [of(19).slice(0, 0)]
+    );
 }
 
 #[test]

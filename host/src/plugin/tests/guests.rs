@@ -8,6 +8,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::plugin::Step;
+use crate::plugin::contract;
 
 /// Where the description and other fixed data lie; what is below is for answers.
 const DATA: u32 = 4_096;
@@ -109,10 +110,15 @@ impl Guest {
 
     /// The bytes of the component.
     pub(in crate::plugin) fn build(&self) -> Vec<u8> {
-        component(self.core(), self.step.world())
+        component(self.core(&contract::VERSION.to_string()), self.step.world())
     }
 
-    fn core(&self) -> Vec<u8> {
+    /// The same, as it was built against a contract of this version, whose text is in a folder.
+    pub(in crate::plugin) fn build_against(&self, version: &str, contract: &Path) -> Vec<u8> {
+        component_of(self.core(version), self.step.world(), contract)
+    }
+
+    fn core(&self, version: &str) -> Vec<u8> {
         let mut layout = Layout { bytes: Vec::new() };
         let mut said = Vec::new();
         said.extend(layout.fields(&self.reads));
@@ -127,11 +133,14 @@ impl Guest {
             said.extend(layout.rules(&self.rules));
         }
         let said = layout.put(&said);
-        wat::parse_str(self.text(&layout.bytes, said)).unwrap()
+        let text = self.text(&layout.bytes, said);
+        let ours = format!("@{}", contract::VERSION);
+        wat::parse_str(text.replace(&ours, &format!("@{version}"))).unwrap()
     }
 
     fn text(&self, data: &[u8], said: u32) -> String {
-        let interface = format!("assay:rules/{}@0.1.0", self.step.interface());
+        let interface = contract::interface(self.step.interface());
+        let host = contract::interface("host");
         let hex = data.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "\\{byte:02x}").unwrap();
             hex
@@ -160,7 +169,7 @@ impl Guest {
         let text = "(param $at i32) (param $len i32)";
         format!(
             r#"(module
-              (import "assay:rules/host@0.1.0" "log" (func $log (param i32 i32 i32)))
+              (import "{host}" "log" (func $log (param i32 i32 i32)))
               (memory (export "memory") {pages})
               (global $free (mut i32) (i32.const {free}))
               {top}
@@ -179,10 +188,14 @@ impl Guest {
 }
 
 /// Turns a core module of one of our worlds into a component.
-pub(in crate::plugin) fn component(mut core: Vec<u8>, world: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
+pub(in crate::plugin) fn component(core: Vec<u8>, world: &str) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-    let (package, _) = resolve.push_dir(&wit).unwrap();
+    component_of(core, world, &wit)
+}
+
+fn component_of(mut core: Vec<u8>, world: &str, contract: &Path) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(contract).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default()

@@ -364,6 +364,38 @@ fn values_of_every_kind_come_back_as_they_went_in() {
 }
 
 #[test]
+fn values_that_no_table_can_hold_convict_their_rows_alone() {
+    let mut guest = Guest::new(Step::Enrich, ECHO);
+    guest.reads = vec![("price", DECIMAL, 2, true), ("sold_at", TIMESTAMP, 0, true)];
+    guest.writes = guest.reads.clone();
+    let rule = configured(&guest, &Limits::default());
+    let prices = [999_999_999_999_999_999, 1_000_000_000_000_000_000, 1, -4];
+    let column = |prices: &[i128]| -> Option<ArrayRef> {
+        let prices = Decimal128Array::from(prices.to_vec());
+        Some(Arc::new(prices.with_precision_and_scale(38, 2).unwrap()))
+    };
+    let moments = TimestampMicrosecondArray::from(vec![1, 2, i64::MAX, 4]).with_timezone("UTC");
+    let columns = [column(&prices), Some(Arc::new(moments) as ArrayRef)];
+    let judged = rule.judge(4, &columns, 1).unwrap();
+    let guilty: Vec<_> = judged
+        .guilty
+        .iter()
+        .map(|guilty| (guilty.row, guilty.cause, guilty.text.as_str()))
+        .collect();
+    let price = "in its column price: 1000000000000000000 units have more than 18 digits";
+    let moment =
+        "in its column sold_at: 9223372036854775807 is no timestamp in the years 1 to 9999";
+    assert_eq!(
+        guilty,
+        [(1, Cause::Answer, price), (2, Cause::Answer, moment)]
+    );
+    for column in &judged.columns {
+        let valid: Vec<bool> = (0..4).map(|row| column.is_valid(row)).collect();
+        assert_eq!(valid, [true, false, false, true]);
+    }
+}
+
+#[test]
 fn a_column_that_is_absent_is_null_in_every_row() {
     let absent = vec![None; kinds().len()];
     let judged = echo(&Limits::default()).judge(20, &absent, 1).unwrap();

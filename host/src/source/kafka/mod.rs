@@ -6,6 +6,8 @@
 
 mod assignment;
 
+mod clock;
+
 mod flow;
 
 mod native;
@@ -29,6 +31,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use self::clock::Clock;
 use self::native::{Client, What, list};
 use self::reader::{Command, Reader};
 use super::{Event, Source, SourceError};
@@ -46,6 +49,8 @@ const WAITING: usize = 8;
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long [`Source::source_of`] tries: a broker that restarts is back within it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the wall clock is looked at while nothing happens.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 /// How long [`Source::close`] waits for librdkafka, which hangs where brokers are away.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -71,9 +76,11 @@ pub struct KafkaOptions {
 pub struct KafkaSource {
     client: Option<Arc<Client>>,
     brokers: String,
+    topics: Vec<String>,
     events: mpsc::Receiver<Event>,
     commands: std_mpsc::Sender<Command>,
     finished: oneshot::Receiver<()>,
+    clock: Clock,
 }
 
 impl KafkaSource {
@@ -87,7 +94,7 @@ impl KafkaSource {
         let (event_sender, events) = mpsc::channel(WAITING);
         let (commands, command_receiver) = std_mpsc::channel();
         let (finish, finished) = oneshot::channel();
-        let brokers = options.brokers.clone();
+        let (brokers, topics) = (options.brokers.clone(), options.topics.clone());
         let reader = Reader::new(client.clone(), options, command_receiver, event_sender);
         std::thread::Builder::new()
             .name("kafka".to_owned())
@@ -100,10 +107,20 @@ impl KafkaSource {
         Ok(Self {
             client: Some(client),
             brokers,
+            topics,
             events,
             commands,
             finished,
+            clock: Clock::now(),
         })
+    }
+
+    /// Fails where the wall clock was set back.
+    fn check_clock(&mut self) -> Result<(), SourceError> {
+        match self.clock.set_back() {
+            Some(by) => Err(SourceError::ClockSetBack { by: by.as_secs() }),
+            None => Ok(()),
+        }
     }
 
     fn command(&self, command: Command) {
@@ -117,7 +134,19 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        loop {
+            if let Err(reason) = self.check_clock() {
+                return Some(Event::Stopped {
+                    partition: None,
+                    reason,
+                });
+            }
+            tokio::select! {
+                biased;
+                event = self.events.recv() => return event,
+                () = tokio::time::sleep(LOOK_AT_CLOCK) => {}
+            }
+        }
     }
 
     async fn source_of(&mut self, topic: &str) -> Result<Arc<str>, SourceError> {
@@ -129,15 +158,21 @@ impl Source for KafkaSource {
                 let client = client.as_ref()?;
                 Some(client.describe(&brokers, &[&name]))
             });
+            let brokers = self.brokers.clone();
             let unanswered = |reason: String| SourceError::Unreachable {
-                brokers: self.brokers.clone(),
+                brokers: brokers.clone(),
                 reason,
             };
-            let answer = match asked.await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => Err(unanswered("the source is closed".to_owned())),
-                Err(error) => Err(unanswered(error.to_string())),
+            // It may wait by a clock that was set back.
+            let answer = match tokio::time::timeout(REQUEST * 3, asked).await {
+                Ok(Ok(Some(answer))) => answer,
+                Ok(Ok(None)) => Err(unanswered("the source is closed".to_owned())),
+                Ok(Err(error)) => Err(unanswered(error.to_string())),
+                Err(_) => Err(unanswered("no answer in time".to_owned())),
             };
+            if answer.is_err() {
+                self.check_clock()?;
+            }
             match answer {
                 Err(error) if error.is_transient() && Instant::now() < until => {
                     tracing::warn!(topic, %error, "the topic's id could not be read again; trying on");
@@ -167,6 +202,27 @@ impl Source for KafkaSource {
             Some((partition.clone(), (end - at).max(0)))
         });
         known.collect()
+    }
+
+    async fn ends(&mut self) -> Result<Vec<(Partition, Offset)>, SourceError> {
+        let Some(client) = self.client.clone() else {
+            return Ok(Vec::new());
+        };
+        let (brokers, topics) = (self.brokers.clone(), self.topics.clone());
+        asked(move || {
+            let mut ends = Vec::new();
+            for topic in &topics {
+                let described = client.describe(&brokers, &[topic])?;
+                let bounds = bounds_of(&client, &brokers, topic, &described)?;
+                ends.extend(
+                    bounds
+                        .into_iter()
+                        .map(|(partition, _, end)| (partition, end)),
+                );
+            }
+            Ok(ends)
+        })
+        .await
     }
 
     async fn commit_for_monitors(&mut self, progress: &[(Partition, Offset)]) {
@@ -253,21 +309,31 @@ pub async fn bounds(
     asked(move || {
         let client = asker(&brokers, &properties)?;
         let described = ask_for(&client, &brokers, &[&topic])?;
-        let mut found = Vec::new();
-        for described in described {
-            for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
-                let (begin, end) = starts::bounds(client.consumer(), &brokers, &topic, number)?;
-                let partition = Partition {
-                    topic: topic.as_str().into(),
-                    source: described.id.clone(),
-                    number,
-                };
-                found.push((partition, begin, end));
-            }
-        }
-        Ok(found)
+        bounds_of(&client, &brokers, &topic, &described)
     })
     .await
+}
+
+/// The partitions of a topic that was described, each with its bounds. Blocks.
+fn bounds_of(
+    client: &Client,
+    brokers: &str,
+    topic: &str,
+    described: &[topics::Described],
+) -> Result<Vec<(Partition, Offset, Offset)>, SourceError> {
+    let mut found = Vec::new();
+    for described in described {
+        for number in 0..i32::try_from(described.partitions).unwrap_or(i32::MAX) {
+            let (begin, end) = starts::bounds(client.consumer(), brokers, topic, number)?;
+            let partition = Partition {
+                topic: topic.into(),
+                source: described.id.clone(),
+                number,
+            };
+            found.push((partition, begin, end));
+        }
+    }
+    Ok(found)
 }
 
 /// A client that asks, and is in no group.

@@ -1,7 +1,7 @@
 //! The hour and the weekday at the store, for tables that count by them.
 //!
-//! The host makes `sale_date` and `sale_hour` in the store's time zone, and silver keeps the date only.
-//! A gold table is made of what silver keeps, so what it groups by is written here.
+//! The host makes `sale_date` and `sale_hour` in the store's time zone. Silver keeps the hour only where a
+//! gold component reads it, and the weekday never; here both become columns of every row.
 
 use std::borrow::Cow;
 
