@@ -4,7 +4,7 @@
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
 
-.PHONY: help demo test chaos bench bench-sandbox check components examples languages setup
+.PHONY: help demo test fuzz chaos bench bench-sandbox check components examples languages setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -19,6 +19,10 @@ test: examples ## every test
 
 languages: components ## the rule in JavaScript and Python on the cases of the one in Rust (minutes)
 	$(CARGO) test --package assay-tests languages -- --ignored
+
+fuzz: setup ## decoders, TOMLs, logs and columns meet inputs that nobody wrote: MINUTES=10 each
+	BOLERO_RANDOM_TEST_TIME_MS=$$(($(or $(MINUTES),10) * 60000)) \
+		$(CARGO) test --package assay --lib fuzz:: -- --nocapture
 
 chaos: components ## hosts killed, frozen and moved, brokers restarted: SEED=1 ROUNDS=10 LENGTH=60 (seconds)
 	@.ci/setup tests

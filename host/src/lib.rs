@@ -32,6 +32,9 @@ pub mod plugin;
 
 pub mod amount;
 
+#[cfg(test)]
+mod edits;
+
 pub mod environment;
 
 pub mod names;

@@ -378,10 +378,7 @@ impl Config {
         let steps = [&self.cleanse, &self.validate, &self.enrich];
         let steps = steps.into_iter().flatten();
         let steps = steps.map(|used| (&used.component, &used.limits));
-        let gold = self
-            .gold
-            .iter()
-            .map(|gold| (&gold.component, &gold.limits));
+        let gold = self.gold.iter().map(|gold| (&gold.component, &gold.limits));
         let file = component.canonicalize().ok();
         let is_this =
             |named: &Path| file.is_some() && self.resolve(named).canonicalize().ok() == file;
@@ -484,5 +481,7 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

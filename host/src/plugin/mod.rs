@@ -37,6 +37,8 @@ mod usage;
 mod trace;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

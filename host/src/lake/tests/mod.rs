@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod files;
 mod foreign;
+mod fuzz;
 mod storm;
 mod upkeep;
 

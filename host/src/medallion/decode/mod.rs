@@ -9,6 +9,8 @@ mod batch;
 pub(super) mod columns;
 mod content;
 pub(super) mod further;
+#[cfg(test)]
+mod fuzz;
 mod json;
 pub(super) mod message;
 mod names;
