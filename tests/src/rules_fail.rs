@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::chaos::say;
-use crate::hostile::around;
+use crate::guest::around;
 use crate::place::{Place, told};
 use crate::rules_swap::sale;
 use crate::till::has_each_once;

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::hostile::around;
+use crate::guest::around;
 use crate::place::Place;
 use crate::rules_swap::{number, promote, rules, run, state, taken};
 

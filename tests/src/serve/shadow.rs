@@ -2,11 +2,11 @@ use assay::lake::Lake;
 use assay::names::RuleSetNumber;
 use assay::pipeline::change::Changes;
 use assay::pipeline::what_if::{Against, Scope, WhatIfError, Written, what_if};
-use assay::plugin::Sandbox;
+use assay::plugin::{Compiler, Sandbox};
 use serde_json::{Value, json};
 
 use super::{LOOSE, STRICT, Server, host, pipeline, rows, sales, token, version};
-use crate::place::Place;
+use crate::place::{Place, assay};
 
 /// Without what differs from time to time: what it cost.
 fn without_cost(answer: &Value) -> Value {
@@ -203,7 +203,8 @@ async fn more_messages_than_a_what_if_may_have_are_refused_by_the_log_or_as_they
     place.run_to_the_end(&file);
     let lake = Lake::open(place.lake().to_str().unwrap()).unwrap();
     let tenant = "retail".parse().unwrap();
-    let mut registry = Changes::open(&lake, &tenant, Sandbox::new().unwrap())
+    let sandbox = Sandbox::new(Compiler::Process(assay())).unwrap();
+    let mut registry = Changes::open(&lake, &tenant, sandbox)
         .await
         .unwrap()
         .registry;
