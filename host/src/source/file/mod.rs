@@ -305,7 +305,10 @@ mod tests {
         let mut source = FileSource::new(&path, false).unwrap();
         assigned(&mut source, Start::At(0)).await;
         records(&mut source).await;
-        fs::write(&path, "y\nb\nc\n").unwrap();
+        // In one step: a file that is being written anew is seen to be empty for a moment.
+        let anew = folder.path().join("anew");
+        fs::write(&anew, "y\nb\nc\n").unwrap();
+        fs::rename(&anew, &path).unwrap();
         assert!(matches!(
             next(&mut source).await,
             Event::Stopped {
