@@ -86,10 +86,15 @@ impl Tried {
     /// Says what was tried.
     ///
     /// # Panics
-    /// Where all or none was well formed: then the edits do not try what they should.
+    /// Where of many all or none was well formed: then the edits do not try what they should.
     pub fn end(self) {
         let (all, good) = (self.all.into_inner(), self.good.into_inner());
         println!("{}: {all} inputs, {good} of them taken", self.what);
-        assert!(0 < good && good < all, "{good} of {all} {}", self.what);
+        let tells = all >= 1_000;
+        assert!(
+            !tells || (0 < good && good < all),
+            "{good} of {all} {}",
+            self.what
+        );
     }
 }

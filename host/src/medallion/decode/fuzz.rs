@@ -3,7 +3,7 @@
 use arrow::array::{Array, BinaryArray, RecordBatch};
 use serde_json::{Map, Value};
 
-use super::tests::schema;
+use super::tests::sales;
 use super::{Decoded, Decoder, EventSchema, Unknown};
 use crate::edits::{Edit, Seeds, Tried};
 
@@ -21,19 +21,10 @@ const MESSAGES: Seeds<'static> = Seeds {
     ],
 };
 
-fn sales(unknown: Unknown, explode: Option<&str>) -> EventSchema {
-    let fields = [
-        ("id", "string"),
-        ("quantity", "integer"),
-        ("price", "decimal(8,2)"),
-        ("at", "timestamp"),
-        ("on", "date"),
-        ("gift", "boolean"),
-        ("extras", "json"),
-    ];
+fn exploding(schema: EventSchema, array: &str) -> EventSchema {
     EventSchema {
-        explode: explode.map(str::to_owned),
-        ..schema(&fields, unknown)
+        explode: Some(array.to_owned()),
+        ..schema
     }
 }
 
@@ -71,9 +62,9 @@ fn rows_of(decoded: &Decoded, message: u32) -> (RecordBatch, Vec<[u8; 16]>) {
 #[test]
 fn a_message_is_decoded_alone_as_among_others_and_is_malformed_where_serde_json_says_so() {
     let schemas = [
-        sales(Unknown::Columns { max: 12 }, None),
-        sales(Unknown::Rescue, None),
-        sales(Unknown::Columns { max: 12 }, Some("lines")),
+        sales(Unknown::Columns { max: 12 }),
+        sales(Unknown::Rescue),
+        exploding(sales(Unknown::Columns { max: 12 }), "lines"),
     ];
     let tried = Tried::new("messages");
     bolero::check!()

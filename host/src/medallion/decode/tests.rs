@@ -24,7 +24,7 @@ pub fn schema(fields: &[(&str, &str)], unknown: Unknown) -> EventSchema {
     }
 }
 
-fn sales(unknown: Unknown) -> EventSchema {
+pub fn sales(unknown: Unknown) -> EventSchema {
     let fields = [
         ("id", "string"),
         ("quantity", "integer"),
