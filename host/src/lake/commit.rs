@@ -151,6 +151,12 @@ impl Table {
         let mut pause = PAUSE;
         let mut failure = None;
         for _ in 0..PUTS {
+            if self.read_at.is_stale() {
+                // The process stood still after it had looked: the version may be one that others
+                // put and cleaned away meanwhile. The next commit reads the table anew.
+                let held_up = format!("version {version} was held up until the log was old");
+                return Err(LakeError::store("write", self.path(), held_up).into());
+            }
             let read_at = ReadAt::now();
             self.unsettled = true;
             fault::point_of(self.path(), "put")?;

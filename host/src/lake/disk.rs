@@ -18,6 +18,8 @@ use deltalake::logstore::object_store::{
 use futures::stream::BoxStream;
 use tokio::task::spawn_blocking;
 
+use super::table::ReadAt;
+
 /// Forces an open file or folder to the disk. The path is for those who watch.
 pub(super) type Force = Arc<dyn Fn(&File, &FilePath) -> io::Result<()> + Send + Sync>;
 
@@ -76,8 +78,11 @@ impl Disk {
         (self.force)(&File::open(path)?, path)
     }
 
-    /// Writes a file beside its place and forces it, then gives it its name.
+    /// Writes a file beside its place and forces it, then gives it its name. One that must not be
+    /// there yet gets no name where the process stood still meanwhile: others may have made and
+    /// removed it.
     fn put(&self, path: &FilePath, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
+        let asked = ReadAt::now();
         if let Some(folder) = path.parent() {
             self.make_folder(folder)?;
         }
@@ -85,6 +90,7 @@ impl Disk {
         let placed = self
             .write(&beside, payload)
             .and_then(|()| match mode {
+                PutMode::Create if asked.is_stale() => Err(io::ErrorKind::TimedOut.into()),
                 PutMode::Create => fs::hard_link(&beside, path),
                 _ => fs::rename(&beside, path),
             })

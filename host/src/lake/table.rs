@@ -75,7 +75,7 @@ impl ReadAt {
         }
     }
 
-    fn is_stale(self) -> bool {
+    pub(super) fn is_stale(self) -> bool {
         // A wall clock that was set back tells nothing: that counts as stale.
         self.monotonic.elapsed() > STALE
             || self.wall.elapsed().is_ok_and(|age| age > STALE)
