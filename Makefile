@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 ASSAY = $(CARGO) run --quiet --package assay --
+# Both at once, so that what they are built upon is built once.
+BENCHED = --package assay --package assay-tests
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release/assay
 
 .PHONY: help demo test fuzz chaos bench bench-sandbox check components examples languages setup
 
@@ -31,14 +34,14 @@ chaos: components ## hosts killed, frozen and moved, brokers restarted: SEED=1 R
 
 bench: ## what it costs: CPU an event, events a second, memory, commits (release build)
 	@.ci/setup tests
-	$(CARGO) build --release --package assay
-	$(CARGO) run --quiet --release --package assay -- plugin build
-	$(CARGO) bench --package assay-tests --bench road -- $(ARGS)
+	$(CARGO) build --release $(BENCHED) --bin assay --bench road
+	$(BUILT) plugin build
+	$(CARGO) bench $(BENCHED) --bench road -- $(ARGS)
 
 bench-sandbox: ## what the sandbox costs, and how soon it is rid of who means harm (release build)
-	$(CARGO) build --release --package assay
-	$(CARGO) run --quiet --release --package assay -- plugin build
-	$(CARGO) bench --package assay-tests --bench sandbox
+	$(CARGO) build --release $(BENCHED) --bin assay --bench sandbox
+	$(BUILT) plugin build
+	$(CARGO) bench $(BENCHED) --bench sandbox
 
 check: setup ## format and lints, with warnings denied
 	$(CARGO) fmt --all --check

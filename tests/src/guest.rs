@@ -1,7 +1,8 @@
 //! Components that are written as WebAssembly text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use assay::plugin::Step;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -30,4 +31,33 @@ pub fn around(kind: &str, at_13: &str, top: &str) -> Vec<u8> {
     let body = module.find("(module").unwrap();
     let text = module[body..].replace("AT13", &format!("\n{at_13}\n"));
     component(&text.replace("TOP", top), kind)
+}
+
+/// A hostile component of the corpus.
+pub struct Text {
+    /// What is to come of it, as its first line says.
+    pub end: String,
+    pub step: Step,
+    pub wasm: Vec<u8>,
+}
+
+/// Reads a file of the corpus. Its first line says `;; KIND END…: why`.
+pub fn hostile(file: &Path) -> Text {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (head, body) = text.split_once('\n').unwrap();
+    let head = head.strip_prefix(";; ").unwrap();
+    let (head, _) = head.rsplit_once(": ").unwrap();
+    let (kind, end) = head.split_once(' ').unwrap();
+    let (at_13, top) = body.split_once(";; top\n").unwrap_or((body, ""));
+    Text {
+        end: end.to_owned(),
+        step: match kind {
+            "enricher" => Step::Enrich,
+            _ => Step::Validate,
+        },
+        wasm: match kind {
+            "component" => wat::parse_str(body).unwrap(),
+            kind => around(kind, at_13, top),
+        },
+    }
 }

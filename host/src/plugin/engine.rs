@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{InstancePre, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
@@ -18,7 +18,7 @@ use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log, trace};
 
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(5);
 
 /// Stack that a component may use, out of the caller's. Threads have 2 MiB unless told otherwise,
 /// so that the host's own frames never decide whether a component fits.
@@ -300,6 +300,8 @@ fn pool() -> InstanceAllocationStrategy {
     pool.max_memory_size(usize::try_from(u32::MAX).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEPT)
         .table_keep_resident(KEPT)
+        // Where the kernel can say which pages were written (Linux 6.7), only those are wiped.
+        .pagemap_scan(Enabled::Auto)
         .table_elements(TABLE_ENTRIES)
         .max_tables_per_module(TABLES)
         .max_unused_warm_slots(WARM);

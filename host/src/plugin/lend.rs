@@ -1,10 +1,13 @@
 //! Columns on their way into a component: lent without a copy where Arrow's layout is the
 //! contract's.
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray};
+use std::sync::LazyLock;
+
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, GenericByteArray};
 use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ByteArrayType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
+    ArrowNativeType, ByteArrayType, Date32Type, Decimal128Type, Float64Type, Int64Type,
+    TimestampMicrosecondType,
 };
 
 use super::Kind;
@@ -27,10 +30,10 @@ pub(super) struct Lent {
 }
 
 enum LentValues {
-    Booleans(Vec<u8>),
+    Booleans(Buffer),
     Integers(ScalarBuffer<i64>),
     Floats(ScalarBuffer<f64>),
-    Decimals { scale: u8, units: Vec<i64> },
+    Decimals { scale: u8, units: ScalarBuffer<i64> },
     Text(LentBytes),
     Binary(LentBytes),
     Timestamps(ScalarBuffer<i64>),
@@ -48,7 +51,7 @@ impl Lent {
         let Some(column) = column else {
             return Ok(Self {
                 values: LentValues::nothing(kind, rows),
-                valid: Some(MutableBuffer::new_null(rows).into()),
+                valid: Some(zeros(rows.div_ceil(8))),
                 rows,
             });
         };
@@ -93,21 +96,21 @@ impl Lent {
 impl LentValues {
     fn nothing(kind: Kind, rows: usize) -> Self {
         let no_bytes = || LentBytes {
-            offsets: vec![0; rows + 1].into(),
+            offsets: numbers(rows + 1),
             bytes: Buffer::default(),
         };
         match kind {
-            Kind::Boolean => Self::Booleans(vec![0; rows]),
-            Kind::Integer => Self::Integers(vec![0; rows].into()),
-            Kind::Float => Self::Floats(vec![0.0; rows].into()),
+            Kind::Boolean => Self::Booleans(zeros(rows)),
+            Kind::Integer => Self::Integers(numbers(rows)),
+            Kind::Float => Self::Floats(numbers(rows)),
             Kind::Decimal(scale) => Self::Decimals {
                 scale,
-                units: vec![0; rows],
+                units: numbers(rows),
             },
             Kind::Text => Self::Text(no_bytes()),
             Kind::Binary => Self::Binary(no_bytes()),
-            Kind::Timestamp => Self::Timestamps(vec![0; rows].into()),
-            Kind::Date => Self::Dates(vec![0; rows].into()),
+            Kind::Timestamp => Self::Timestamps(numbers(rows)),
+            Kind::Date => Self::Dates(numbers(rows)),
         }
     }
 
@@ -115,13 +118,14 @@ impl LentValues {
     fn of(column: &ArrayRef, kind: Kind) -> Result<Self, Unlent> {
         Ok(match kind {
             Kind::Boolean => {
-                Self::Booleans(column.as_boolean().values().iter().map(u8::from).collect())
+                let values = column.as_boolean().values().iter().map(u8::from);
+                Self::Booleans(Buffer::from_vec(values.collect()))
             }
             Kind::Integer => Self::Integers(column.as_primitive::<Int64Type>().values().clone()),
             Kind::Float => Self::Floats(column.as_primitive::<Float64Type>().values().clone()),
             Kind::Decimal(scale) => Self::Decimals {
                 scale,
-                units: units(column, scale)?,
+                units: units(column, scale)?.into(),
             },
             Kind::Text => Self::Text(LentBytes::of(column.as_string::<i32>())),
             Kind::Binary => Self::Binary(LentBytes::of(column.as_binary::<i32>())),
@@ -134,6 +138,22 @@ impl LentValues {
             Kind::Date => Self::Dates(column.as_primitive::<Date32Type>().values().clone()),
         })
     }
+}
+
+/// For the columns that are absent in every row, as optional ones often are: never written, so all
+/// calls share them.
+static ZEROS: LazyLock<Buffer> = LazyLock::new(|| MutableBuffer::from_len_zeroed(1 << 17).into());
+
+fn zeros(bytes: usize) -> Buffer {
+    match bytes <= ZEROS.len() {
+        true => ZEROS.slice_with_length(0, bytes),
+        false => MutableBuffer::from_len_zeroed(bytes).into(),
+    }
+}
+
+/// As many zeros of a type.
+fn numbers<T: ArrowNativeType>(count: usize) -> ScalarBuffer<T> {
+    ScalarBuffer::new(zeros(count * size_of::<T>()), 0, count)
 }
 
 impl LentBytes {
@@ -171,6 +191,28 @@ fn units(column: &ArrayRef, scale: u8) -> Result<Vec<i64>, Unlent> {
     let array = column.as_primitive::<Decimal128Type>();
     let held = u8::try_from(array.scale()).unwrap_or_default();
     let factor = 10_i128.pow(u32::from(scale.saturating_sub(held)));
+    match small(array.values(), factor) {
+        Some(units) => Ok(units),
+        None => each(array, factor, scale),
+    }
+}
+
+/// Where all values fit, as nearly always: one pass without a branch.
+fn small(values: &[i128], factor: i128) -> Option<Vec<i64>> {
+    let factor = i64::try_from(factor).ok()?;
+    let most = i64::MAX / factor;
+    let mut fit = true;
+    let units = values.iter().map(|value| {
+        let unit = *value as i64;
+        fit &= i128::from(unit) == *value && (-most..=most).contains(&unit);
+        unit.wrapping_mul(factor)
+    });
+    let units = units.collect();
+    fit.then_some(units)
+}
+
+/// One by one, to say which does not fit.
+fn each(array: &Decimal128Array, factor: i128, scale: u8) -> Result<Vec<i64>, Unlent> {
     let mut units = Vec::with_capacity(array.len());
     for (row, value) in array.values().iter().enumerate() {
         let wide = value
@@ -193,7 +235,7 @@ fn units(column: &ArrayRef, scale: u8) -> Result<Vec<i64>, Unlent> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Decimal128Array, Int64Array, StringArray};
+    use arrow::array::{BooleanArray, Int64Array, StringArray};
 
     use super::*;
 
@@ -254,6 +296,23 @@ mod tests {
         };
         assert_eq!((decimal.scale, decimal.units[0]), (3, 12_500));
         assert_eq!(lent.param().valid, Some(&[0b01][..]));
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_are_lent_and_what_an_absent_row_holds_is_not_looked_at() {
+        let ends = [i64::MAX, i64::MIN, -i64::MAX];
+        let mut values: Vec<_> = ends.map(|end| Some(i128::from(end))).to_vec();
+        for past in [None, Some(i128::from(i64::MAX) + 1)] {
+            let absent = past.is_some();
+            values.extend(absent.then_some(past));
+            let all: Vec<i128> = values.iter().map(|value| value.unwrap()).collect();
+            let nulls = (0..all.len()).map(|row| row < 3).collect::<Vec<_>>().into();
+            let array = Decimal128Array::new(all.into(), Some(nulls));
+            let column: ArrayRef = Arc::new(array.with_precision_and_scale(38, 0).unwrap());
+            let units = units(&column, 0).unwrap();
+            assert_eq!(units[..3], ends);
+            assert_eq!(units.get(3), absent.then_some(&0));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 #[path = "../../src/guest.rs"]
 mod guest;
+mod neighbour;
 #[path = "../../src/place.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod place;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array};
 use assay::author::bench::{Candidate, measure, roomy};
-use assay::author::trial::{Setting, Trial};
+use assay::author::trial::{Rows, Setting, Trial};
 use assay::plugin::{
     CallError, Cause, CompileLimits, Compiler, Configured, Cost, Limits, Sandbox, Step,
 };
@@ -47,6 +48,7 @@ fn main() {
     trapping_row();
     looping_row();
     runaway();
+    neighbour::beside_the_corpus();
 }
 
 fn line(what: &str, measured: &str, most: &str) {
@@ -97,9 +99,8 @@ fn sales() -> Vec<String> {
     (0..ROWS).map(sale).collect()
 }
 
-/// The default validation: its boundary, and the component against the same code built natively.
-fn validation() {
-    let sales = sales();
+/// The default validation as a tenant has it, and rows for it.
+fn trial(sales: &[String]) -> (Trial, Rows) {
     let component = sandbox()
         .compile(
             &default_validation(),
@@ -111,6 +112,13 @@ fn validation() {
     let setting = Setting::of_component(&configured.description, &[]).unwrap();
     let trial = Trial::new("validate-sales", configured, setting).unwrap();
     let rows = trial.read(sales.join("\n").as_bytes()).unwrap();
+    (trial, rows)
+}
+
+/// The default validation: its boundary, and the component against the same code built natively.
+fn validation() {
+    let sales = sales();
+    let (trial, rows) = trial(&sales);
     let candidate = Candidate {
         trial,
         rows,
@@ -161,14 +169,14 @@ fn hostile(at_13: &str, limits: &Limits) -> Configured {
 }
 
 /// One row of 13 among many that are not.
-fn one_guilty() -> [Option<ArrayRef>; 1] {
-    let mut values = vec![1; MANY];
-    values[MANY * 5 / 8 + 1] = 13;
+fn one_guilty(rows: usize) -> [Option<ArrayRef>; 1] {
+    let mut values = vec![1; rows];
+    values[rows * 5 / 8 + 1] = 13;
     [Some(Arc::new(Int64Array::from(values)))]
 }
 
 fn search(rule: &Configured, cause: Cause) -> Duration {
-    let columns = one_guilty();
+    let columns = one_guilty(MANY);
     let (judged, took) = timed(|| rule.judge(MANY, &columns, 1).unwrap());
     assert_eq!(judged.guilty.len(), 1);
     assert_eq!(judged.guilty[0].cause, cause);
@@ -197,7 +205,7 @@ fn runaway() {
         ..Limits::default()
     };
     let rule = hostile("(loop $ever (br $ever))", &limits);
-    let columns = one_guilty();
+    let columns = one_guilty(MANY);
     let over = (0..9).map(|_| {
         let (judged, took) = timed(|| rule.judge(MANY, &columns, 1));
         assert!(matches!(judged, Err(CallError::Deadline { .. })));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::guest::{around, corpus};
+use crate::guest::{Text, around, corpus, hostile};
 use crate::place::{Place, assay, most_memory};
 
 /// Rows that each tenant is given, and the one of them that its component is hostile to.
@@ -30,31 +30,19 @@ struct Hostile {
     end: End,
 }
 
-/// A file of the corpus. Its first line says `;; KIND END…: why`.
+/// A file of the corpus, with what is to come of it.
 fn read(file: &Path) -> Hostile {
-    let text = std::fs::read_to_string(file).unwrap();
-    let (head, body) = text.split_once('\n').unwrap();
-    let head = head.strip_prefix(";; ").unwrap();
-    let (head, _) = head.rsplit_once(": ").unwrap();
-    let (kind, end) = head.split_once(' ').unwrap();
+    let Text { end, step, wasm } = hostile(file);
     let end = match end.split_once(' ') {
         None if end == "silver" => End::Silver,
-        None => End::Rule(end.to_owned()),
+        None => End::Rule(end),
         Some(("refused", words)) => End::Refused(words.split(", ").map(str::to_owned).collect()),
-        Some(_) => panic!("{}: {head}", file.display()),
+        Some(_) => panic!("{}: {end}", file.display()),
     };
-    let (at_13, top) = body.split_once(";; top\n").unwrap_or((body, ""));
     Hostile {
         name: file.file_stem().unwrap().to_str().unwrap().to_owned(),
-        step: if kind == "enricher" {
-            "enrich"
-        } else {
-            "validate"
-        },
-        wasm: match kind {
-            "component" => wat::parse_str(body).unwrap(),
-            kind => around(kind, at_13, top),
-        },
+        step: step.as_str(),
+        wasm,
         end,
     }
 }
