@@ -115,6 +115,7 @@ mod tests {
         Breaker::new(&BreakerConfig {
             share: Spanned::new(0..0, share),
             window: Spanned::new(0..0, window),
+            ..BreakerConfig::default()
         })
     }
 

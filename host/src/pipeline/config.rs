@@ -17,7 +17,7 @@ use toml::Spanned;
 
 pub use self::batch::{BatchConfig, DedupConfig};
 pub use self::gate::{GateConfig, ShadowConfig};
-pub use self::limits::{BreakerConfig, LimitsConfig};
+pub use self::limits::{BreakerConfig, LimitsConfig, Then};
 pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;

@@ -2,6 +2,7 @@
 
 mod error;
 mod follow;
+mod give_way;
 mod stand;
 mod upkeep;
 
@@ -337,14 +338,23 @@ impl Layers for TenantLayers {
             let decoded = decode(&batch.cut, &rules, extra);
             judge::judge(&rules, &batch.cut, &decoded, width)
         });
-        let mut judged = judged.map_err(LayerError::from)?;
-        fault::point("catch-up.judged").map_err(LayerError::from)?;
-        match covered {
-            true => {
-                self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
-                    .await?;
+        let judged = judged.map_err(|error| TenantError::Layer(error.into()));
+        let judged = judged.and_then(|judged| {
+            if !covered {
+                self.breaker.check(rules.number, counted(&judged))?;
             }
-            false => self.breaker.check(rules.number, counted(&judged))?,
+            Ok(judged)
+        });
+        let mut judged = match judged {
+            Err(error) if !covered => {
+                return Err(self.give_way(&batch.cut.ranges, rules.number, error).await);
+            }
+            judged => judged?,
+        };
+        fault::point("catch-up.judged").map_err(LayerError::from)?;
+        if covered {
+            self.hold_to_quarantine(&batch.cut, &rules, &mut judged)
+                .await?;
         }
         Ok(Judged {
             judged,

@@ -305,3 +305,66 @@ fn a_component_that_fails_on_too_many_rows_stops_its_tenant_until_its_rows_are_r
     assert!(good, "{log}");
     assert_eq!(ends(&place, "broken"), all_but("silver"));
 }
+
+#[test]
+fn a_rule_set_that_fails_on_too_many_rows_gives_way_to_the_one_before_where_the_toml_says_so() {
+    let place = Place::new();
+    let all = place.path().join("events/sales.ndjson");
+    events(&place, |row| row + 100);
+    let fall_back = "[breaker]\nwindow = 20\nthen = \"fall-back\"\n";
+    let good = around("validator", "nop", "");
+    let set_up = |name: &str, wasm: &[u8]| tenant(&place, name, "validate", wasm, fall_back);
+    set_up("broken", &good);
+    set_up("first", &around("validator", "unreachable", ""));
+    let (well, log, _) = run(&place);
+    assert!(well, "{log}");
+
+    // The second set of one, the first of the other.
+    let before = std::fs::read_to_string(&all).unwrap();
+    events(&place, |row| if row % 2 == 0 { 13 } else { row + 100 });
+    let more = std::fs::read_to_string(&all).unwrap().replace("\"T", "\"U");
+    std::fs::write(&all, before + &more).unwrap();
+    set_up("broken", &around("validator", "unreachable", ""));
+    let (well, log, _) = run(&place);
+    assert!(
+        !well,
+        "the one that has nothing to fall back to stops:\n{log}"
+    );
+    let of = |name: &str| {
+        let said = format!("tenant={name}");
+        let lines = log.lines().filter(|line| line.contains(&said));
+        lines.map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    assert!(of("broken").contains("judges in its place"), "{log}");
+    assert!(of("first").contains("circuit breaker"), "{log}");
+    assert_eq!(ends(&place, "first").len(), ROWS);
+
+    // Each row once, in silver; those of the set that failed are the next one's.
+    let in_silver = || {
+        (0..2 * ROWS)
+            .map(|row| (row, "silver".to_owned()))
+            .collect()
+    };
+    assert_eq!(ends(&place, "broken"), in_silver());
+    let rows = place.rows("broken/silver");
+    let mut sets: Vec<i64> = rows
+        .iter()
+        .map(|row| row["_ruleset"].as_i64().unwrap())
+        .collect();
+    sets.sort_unstable();
+    sets.dedup();
+    assert_eq!(sets.len(), 2, "{sets:?}");
+    let history = place.assay(&["rules", "history", "broken"]).well();
+    assert!(
+        history.contains("failed") && history.contains("re-pinned"),
+        "{history}"
+    );
+    let books = place.assay(&["verify", "broken"]).well();
+    assert!(books.contains("broken: the books balance"), "{books}");
+
+    // The TOML still names it: it is not taken up again.
+    std::fs::remove_file(place.path().join("tenants/first.toml")).unwrap();
+    let (well, log, _) = run(&place);
+    assert!(well, "{log}");
+    assert_eq!(ends(&place, "broken"), in_silver());
+}

@@ -29,6 +29,20 @@ pub struct BreakerConfig {
     pub share: Spanned<f64>,
     /// `window`: how many rows back it looks.
     pub window: Spanned<u64>,
+    /// `then`: what becomes of the tenant.
+    pub then: Then,
+}
+
+/// What becomes of a tenant whose components fail on too many rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// It stops until a person has looked; its rows wait in bronze.
+    #[default]
+    Stop,
+    /// The rule set before takes the failed one's place, and judges the rows that wait. Where there is
+    /// none, or that fails too, it stops.
+    FallBack,
 }
 
 impl Default for BreakerConfig {
@@ -38,6 +52,7 @@ impl Default for BreakerConfig {
         Self {
             share: Spanned::new(0..0, 0.1),
             window: Spanned::new(0..0, 10_000),
+            then: Then::default(),
         }
     }
 }
