@@ -211,3 +211,32 @@ fn what_others_stage_without_a_signature_neither_judges_nor_shadows_on_a_host_th
     let secret = std::fs::read_to_string(&ann).unwrap();
     assert!(!log.contains(secret.lines().nth(1).unwrap()));
 }
+
+#[test]
+fn under_watch_a_rebuilt_component_waits_for_its_signature_and_judges_once_it_is_there() {
+    let place = Place::new();
+    place.write("events/sales.ndjson", sales(0..5));
+    let (ann, anns, _) = key(&place, "ann");
+    let (component, toml) = pipeline(&place, "mine", &validator("nop"), &[&anns]);
+    sign(&place, &component, &ann);
+    let mut host = place.host(&["run", toml.to_str().unwrap(), "--watch"]);
+    host.until("the first sales are taken in", |_| taken(&place) == 5);
+    let sets = || number(&rules(&place, &["show", "retail"]));
+    let first = sets();
+
+    std::fs::write(&component, validator("(drop (i32.const 1))")).unwrap();
+    host.until("it is refused", |host| {
+        let log = host.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("ERROR") && line.contains("changed after it was signed"))
+    });
+    assert_eq!(sets(), first);
+    // The component is as it was refused: its signature alone is new.
+    sign(&place, &component, &ann);
+    host.until("it judges", |host| {
+        host.log().contains("validate check: component")
+    });
+    assert!(sets() > first);
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+}

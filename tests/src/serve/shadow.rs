@@ -196,6 +196,37 @@ fn what_if_over_http_is_that_of_the_command_line_for_who_has_a_token() {
     assert!(ended.success(), "{log}");
 }
 
+#[test]
+fn of_those_who_ask_what_if_at_once_one_is_answered_and_the_others_are_told_to_come_again() {
+    let place = Place::new();
+    let (_, host, author, number) = with_a_staged_set(&place);
+    let at = format!("/v1/tenants/retail/rules/{number}/what-if");
+    let together = std::sync::Barrier::new(8);
+    let answers = std::thread::scope(|scope| {
+        let ask = || {
+            together.wait();
+            author.get(&at)
+        };
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        let answers = asking.into_iter().map(|one| one.join().unwrap());
+        answers.collect::<Vec<_>>()
+    });
+    let (answered, told): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 200);
+    assert!(!answered.is_empty() && !told.is_empty(), "{}", told.len());
+    for one in answered {
+        assert_eq!(one.json()["comparison"]["rows"], 10);
+    }
+    for one in told {
+        let said = one.badly(503);
+        assert!(said.contains("asking what-if"), "{said}");
+    }
+    // The place is free again.
+    author.get(&at).well();
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_messages_than_a_what_if_may_have_are_refused_by_the_log_or_as_they_are_counted() {
     let place = Place::new();
