@@ -41,9 +41,15 @@ mod rules_change;
 /// what fails is loud and changes nothing.
 mod rules_swap;
 
+/// Many swaps: under load nothing is lost, doubled or judged by two sets, and memory stays as it was.
+mod swap_figures;
+
 /// Rule sets that judge beside the active one: what they report comes true, what they break is
 /// theirs alone, and promotions are held to it.
 mod shadow;
+
+/// What a shadow costs the set that judges.
+mod shadow_cost;
 
 /// Components that somebody must vouch for: what is unsigned, wrongly signed or changed since judges
 /// nothing.
@@ -113,6 +119,9 @@ mod examples;
 
 /// Both tenants in one host: neither waits for the other, nor falls with it.
 mod two_tenants;
+
+/// Tenants that flood and loop, among others that behave: nobody waits for them.
+mod fairness;
 
 /// Components that mean harm, each a tenant of one host: they harm their own rows and no neighbour.
 mod hostile;

@@ -17,10 +17,14 @@ pub struct Place {
 
 /// The memory that a process that runs has had at most, in bytes.
 pub fn most_memory(process: u32) -> Option<u64> {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: u32, which: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let most = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        .find_map(|line| line.strip_prefix(which))?;
     let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib << 10)
 }
@@ -75,6 +79,11 @@ impl Host {
     /// The memory that it has had at most, in MiB.
     pub fn most_memory(&self) -> u64 {
         most_memory(self.child.id()).unwrap() >> 20
+    }
+
+    /// The memory that it has now, in bytes.
+    pub fn memory(&self) -> u64 {
+        memory(self.child.id(), "VmRSS:").unwrap()
     }
 
     /// Waits until it ends by itself.

@@ -140,7 +140,7 @@ impl Compaction {
                 .inspect_err(|error| self.remember(file, error))?;
             rows += copied;
         }
-        let (written, bytes) = tokio::task::spawn_blocking(|| encoder.finish()).await??;
+        let (written, bytes) = self.log.share.spawn(|| encoder.finish()).await??;
         self.check_rows(&written.path, written.rows, rows)?;
         let written = self.writer.put(written, bytes).await?;
         let (files, size) = (self.files.len(), written.size);
@@ -163,7 +163,7 @@ impl Compaction {
         encoder: Encoder,
     ) -> Result<(Encoder, i64), LakeError> {
         let opened = self.reader.open(file, Some(columns)).await?;
-        let (encoder, copied) = tokio::task::spawn_blocking(|| copy(opened, encoder)).await??;
+        let (encoder, copied) = self.log.share.spawn(|| copy(opened, encoder)).await??;
         self.check_rows(&file.path, file.rows, copied)?;
         Ok((encoder, copied))
     }

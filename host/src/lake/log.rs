@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::LakeError;
 use super::disk::Disk;
+use crate::processor::Share;
 
 const FOLDER: &str = "_delta_log";
 
@@ -24,6 +25,8 @@ pub(super) struct Log {
     pub(super) store: LogStoreRef,
     /// The disk that it lies on, where that is forced, and the path of the table's folder there.
     pub(super) disk: Option<(Disk, Path)>,
+    /// Whose turns the table's files are written and read in.
+    pub(super) share: Share,
 }
 
 /// What became of a put.

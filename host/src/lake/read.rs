@@ -23,6 +23,7 @@ use parquet::file::statistics::Statistics;
 use super::log::Log;
 use super::state::State;
 use super::{File, LakeError, PartitionValues};
+use crate::processor::{Share, give_way};
 
 /// Rows a batch: what one call of a component takes.
 const BATCH: usize = 8_192;
@@ -33,6 +34,7 @@ pub struct FileReader {
     objects: Arc<dyn ObjectStore>,
     table: Arc<str>,
     schema: SchemaRef,
+    share: Share,
 }
 
 /// A file that is open and not decoded yet.
@@ -61,6 +63,7 @@ impl FileReader {
             objects: log.objects(),
             table: Arc::clone(&log.table),
             schema: Arc::clone(&state.schema),
+            share: log.share.clone(),
         }
     }
 
@@ -76,7 +79,7 @@ impl FileReader {
         columns: Option<&[&str]>,
     ) -> Result<Vec<RecordBatch>, LakeError> {
         let opened = self.open(file, columns).await?;
-        let task = tokio::task::spawn_blocking(move || {
+        let read = self.share.spawn(move || {
             let mut all = Vec::new();
             opened.each(|rows| {
                 all.push(rows);
@@ -84,7 +87,7 @@ impl FileReader {
             })?;
             Ok(all)
         });
-        task.await?
+        read.await?
     }
 
     /// Has `add` gather a file's rows in `held`, some at a time, so that what is not kept takes no
@@ -103,14 +106,14 @@ impl FileReader {
     ) -> Result<T, LakeError> {
         let mut opened = self.open(file, columns).await?;
         opened.wanted.within = Some((within.0.to_owned(), within.1));
-        let task = tokio::task::spawn_blocking(move || {
+        let read = self.share.spawn(move || {
             let name = opened.name.clone();
             opened.each(|rows| {
                 add(&mut held, &rows).map_err(|error| LakeError::data("read", &name, error))
             })?;
             Ok(held)
         });
-        task.await?
+        read.await?
     }
 
     /// Opens a file whose rows are then taken batch by batch; what is asked is as for `read`.
@@ -173,6 +176,7 @@ impl Opened {
             Held::Fetched(bytes) => wanted.batches(bytes),
         };
         for rows in batches.map_err(failed)? {
+            give_way();
             take(rows.and_then(|rows| wanted.fill(&rows)).map_err(failed)?)?;
         }
         Ok(())

@@ -367,7 +367,9 @@ pub(super) async fn read_checkpoint(
         .bytes()
         .await
         .map_err(failed)?;
-    tokio::task::spawn_blocking(move || checkpoint::read(&path, bytes)).await?
+    log.share
+        .spawn(move || checkpoint::read(&path, bytes))
+        .await?
 }
 
 fn file_of(table: &str, add: Add, names: &mut Names) -> Result<File, LakeError> {

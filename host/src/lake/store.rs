@@ -19,6 +19,7 @@ use super::LakeError;
 use super::cloud;
 use super::disk::Disk;
 use super::log::Log;
+use crate::processor::Share;
 
 /// How a lake is to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub struct Lake {
     location: LogStoreConfig,
     /// The log store of the lake's own folder: its objects are those of the lake.
     here: LogStoreRef,
+    share: Share,
 }
 
 impl std::fmt::Debug for Lake {
@@ -155,7 +157,19 @@ impl Lake {
             disk: None,
             location,
             here,
+            share: Share::default(),
         })
+    }
+
+    /// The same lake, whose files are written and read in the turns of `share`.
+    #[must_use]
+    pub fn with_share(self, share: Share) -> Self {
+        Self { share, ..self }
+    }
+
+    /// Whose turns its files are written and read in.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// Where the lake lies, as a URL that ends with a slash.
@@ -317,6 +331,7 @@ impl Lake {
             table: table.into(),
             disk: self.disk.clone().map(|disk| (disk, folder)),
             store,
+            share: self.share.clone(),
         })
     }
 

@@ -15,6 +15,7 @@ use super::{
     File, FileReader, FileWriter, Lake, LakeError, PartitionValues, Seen, Transaction, columns,
     protocol,
 };
+use crate::processor::Share;
 
 /// A tail older than this is read anew before it is used: the log's clean-up may have taken away
 /// versions that it never saw, and a put into such a hole would vanish.
@@ -54,6 +55,8 @@ pub struct Table {
     pub(super) looked: i64,
     /// Files that could not be packed because they are damaged.
     pub(super) damaged: Damaged,
+    /// The version for which the live files' bytes were added up, and the sum.
+    sized: (i64, u64),
 }
 
 /// Paths of files that are damaged, as those find out who run beside the table.
@@ -107,6 +110,7 @@ impl Lake {
             cleaned: state.checkpoint,
             looked: 0,
             damaged: Damaged::default(),
+            sized: (-1, 0),
             log,
             state,
             seen: Vec::new(),
@@ -172,9 +176,23 @@ impl Table {
         &self.state.metadata.configuration
     }
 
+    /// Whose turns its files are written and read in.
+    pub fn share(&self) -> &Share {
+        &self.log.share
+    }
+
     /// The live files, by path.
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.state.live.files.values()
+    }
+
+    /// What the live files have together, in bytes.
+    pub fn live_bytes(&mut self) -> u64 {
+        if self.sized.0 != self.version() {
+            let sizes = self.files().map(|file| file.size.unsigned_abs());
+            self.sized = (self.version(), sizes.sum());
+        }
+        self.sized.1
     }
 
     /// The live file at a path.

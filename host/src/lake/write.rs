@@ -20,6 +20,7 @@ use super::state::State;
 use super::{
     File, LakeError, PartitionValues, columns, fault, partition_value_fits, partition_value_of,
 };
+use crate::processor::{Share, give_way};
 
 /// How many files are put at once.
 const PUTS: usize = 8;
@@ -44,6 +45,7 @@ pub struct FileWriter {
     pub(super) schema: SchemaRef,
     pub(super) partition_by: Arc<[String]>,
     pub(super) packing: Packing,
+    share: Share,
 }
 
 impl FileWriter {
@@ -54,6 +56,7 @@ impl FileWriter {
             schema: Arc::clone(&state.schema),
             partition_by: state.metadata.partition_columns.clone().into(),
             packing: Packing::default(),
+            share: log.share.clone(),
         }
     }
 
@@ -98,7 +101,7 @@ impl FileWriter {
     ) -> Result<Vec<File>, LakeError> {
         let (writer, rows) = (self.clone(), rows.clone());
         let encode = move || writer.encode_all(&rows, chosen);
-        let encoded = tokio::task::spawn_blocking(encode).await??;
+        let encoded = self.share.spawn(encode).await??;
         stream::iter(encoded)
             .map(|(file, bytes)| self.put(file, bytes))
             .buffered(PUTS)
@@ -138,6 +141,7 @@ impl FileWriter {
         split
             .into_iter()
             .map(|part| {
+                give_way();
                 let values = self.values_of(&rows, part.first().copied().unwrap_or_default())?;
                 let taken = rows.project(&plain).and_then(|rows| {
                     if whole {

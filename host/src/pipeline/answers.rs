@@ -47,7 +47,7 @@ pub fn set(registry: &Registry, number: RuleSetNumber) -> Result<Value, RuleSetE
     let set = registry.set(number)?;
     let state = registry.state(set).as_str();
     Ok(json!({
-        "number": number, "state": state, "failed": set.failed, "definition": set.definition,
+        "number": number, "state": state, "failed": set.failed, "definition": *set.definition,
     }))
 }
 

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::medallion::cut::Cut;
 use crate::medallion::decode::{Decoded, Decoder};
 use crate::medallion::judge::{self, JudgeError};
 use crate::medallion::rules::Rules;
+use crate::processor::{Share, give_way};
 
 /// A batch and the rule set that judges it.
 pub struct Batch {
@@ -35,7 +36,7 @@ pub struct Prepared {
 
 enum Ahead {
     None,
-    Running(JoinHandle<Prepared>),
+    Running(JoinHandle<Result<Prepared, JoinError>>),
     Done(Box<Prepared>),
 }
 
@@ -50,12 +51,13 @@ impl Batch {
         }
     }
 
-    /// A batch that is decoded and judged from now on, on another thread.
-    pub fn ahead(cut: Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
+    /// A batch that is decoded and judged from now on, on another thread, in a turn of `share`.
+    pub fn ahead(cut: Cut, rules: Arc<Rules>, extra: Vec<Field>, share: &Share) -> Self {
         let cut = Arc::new(cut);
         let task = {
-            let cut = cut.clone();
-            tokio::task::spawn_blocking(move || Prepared::make(&cut, rules, extra))
+            let (cut, share) = (cut.clone(), share.clone());
+            let make = move || Prepared::make(&cut, rules, extra);
+            tokio::spawn(async move { share.spawn(make).await })
         };
         Self {
             cut,
@@ -72,9 +74,9 @@ impl Batch {
     pub async fn ready(&mut self) {
         if let Ahead::Running(task) = &mut self.ahead {
             self.ahead = match task.await {
-                Ok(prepared) => Ahead::Done(Box::new(prepared)),
+                Ok(Ok(prepared)) => Ahead::Done(Box::new(prepared)),
                 // The runtime is ending; whoever needs it does it again.
-                Err(_) => Ahead::None,
+                Ok(Err(_)) | Err(_) => Ahead::None,
             };
         }
     }
@@ -93,6 +95,7 @@ impl Prepared {
     /// Decodes and judges a batch.
     pub fn make(cut: &Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
         let decoded = decode(cut, &rules, extra.clone());
+        give_way();
         let judged = judge::judge(&rules, cut, &decoded, 1);
         Self {
             rules,
@@ -171,7 +174,8 @@ mod tests {
     async fn what_was_judged_ahead_counts_only_under_the_rule_set_and_columns_of_the_pin() {
         let (before, now) = (rules(1), rules(2));
         let extra = vec![Field::new("colour", DataType::Utf8, true)];
-        let ahead = |rules: &Arc<Rules>| Batch::ahead(cut(), rules.clone(), Vec::new());
+        let ahead =
+            |rules: &Arc<Rules>| Batch::ahead(cut(), rules.clone(), Vec::new(), &Share::default());
         assert!(ahead(&before).prepared(&now, &[]).await.is_none());
         assert!(ahead(&now).prepared(&now, &extra).await.is_none());
         let prepared = ahead(&now).prepared(&now, &[]).await.unwrap();

@@ -89,7 +89,7 @@ impl Changes {
             .differences(active, &plan.definition, &plan.blobs)
             .await;
         let waiting = self.registry.sets().rev().find(|set| {
-            set.definition == plan.definition
+            *set.definition == plan.definition
                 && set.base == active
                 && self.registry.state(set).waits()
         });
@@ -228,7 +228,7 @@ impl Changes {
             }
             // A staged set judged as its activation says.
             let judged = set.promoted.unwrap_or(number);
-            let mut definition = self.registry.set(judged)?.definition.clone();
+            let mut definition = Definition::clone(&self.registry.set(judged)?.definition);
             if keep_dimensions {
                 keep_rows(&mut definition, self.registry.active_definition());
             }

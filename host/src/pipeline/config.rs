@@ -5,6 +5,7 @@ mod batch;
 mod check;
 mod gate;
 mod limits;
+mod quota;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use toml::Spanned;
 pub use self::batch::{BatchConfig, DedupConfig};
 pub use self::gate::{GateConfig, ShadowConfig};
 pub use self::limits::{BreakerConfig, LimitsConfig, Then};
+pub use self::quota::{Memory, Quota, QuotaConfig};
 pub use self::values::parse_duration;
 use self::values::{duration, lake, properties, store_options};
 use crate::medallion::decode::Unknown;
@@ -105,9 +107,15 @@ pub struct Config {
     /// `[limits]`: what components may use.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// `[quota]`: what the tenant may take of its host.
+    #[serde(default)]
+    pub quota: QuotaConfig,
     /// Where the TOML was read from; paths in it are relative to its folder.
     #[serde(skip)]
     pub path: PathBuf,
+    /// What the tenant's memory is for.
+    #[serde(skip)]
+    memory: Memory,
     /// Where the text's lines end.
     #[serde(skip)]
     breaks: Vec<usize>,
@@ -345,12 +353,18 @@ impl Config {
         config.breaks = bytes
             .filter_map(|(at, byte)| (byte == b'\n').then_some(at))
             .collect();
-        config.check().map_err(|(at, problem)| ConfigError::Wrong {
+        let checked = config.check();
+        config.memory = checked.map_err(|(at, problem)| ConfigError::Wrong {
             path: path.to_owned(),
             line: config.line(at),
             problem,
         })?;
         Ok(config)
+    }
+
+    /// What the tenant's memory is for.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// The line of the TOML that a place in its text is on.
@@ -409,7 +423,7 @@ impl Config {
         self.lake == other.lake
             && self.source == other.source
             && self.batch == other.batch
-            && self.dedup == other.dedup
+            && self.memory == other.memory
             && self.trust == other.trust
             && self.shadow.cpu.get_ref() == other.shadow.cpu.get_ref()
             && every(self) == every(other)

@@ -19,8 +19,6 @@ use crate::ruleset::Registry;
 
 /// Gathered rows are folded once they are so many: states take less memory than rows.
 const MOST_ROWS: usize = 131_072;
-/// More gathered states than this, in bytes, are committed without waiting for the trigger.
-const MOST_BYTES: usize = 64 << 20;
 /// A table is committed at most for one part in so many of the time. Where a commit takes long, as
 /// when old sales of all dates come at once, `every` gives way.
 const SHARE: u32 = 5;
@@ -29,6 +27,8 @@ const SHARE: u32 = 5;
 pub struct Gathered {
     pub gold: Gold,
     every: Duration,
+    /// More gathered states than this, in bytes, are committed without waiting for the trigger.
+    most_bytes: usize,
     /// From which silver progress to which, by partition.
     ranges: BTreeMap<Partition, (Offset, Offset)>,
     /// The columns that the table is made from, by the rule set that made them.
@@ -49,10 +49,12 @@ impl Gathered {
         rules: &Rules,
         rule: &GoldRule,
         every: Duration,
+        most_bytes: usize,
     ) -> Result<Self, LayerError> {
         Ok(Self {
             gold: Gold::open(lake, tenant, rules, rule).await?,
             every,
+            most_bytes,
             ranges: BTreeMap::new(),
             rows: Vec::new(),
             states: Vec::new(),
@@ -66,7 +68,7 @@ impl Gathered {
     ///
     /// # Errors
     /// The component's own, where the rows are folded.
-    pub fn gather(
+    pub async fn gather(
         &mut self,
         ranges: &[Range],
         rules: &Arc<Rules>,
@@ -91,7 +93,7 @@ impl Gathered {
         }
         let gathered: usize = self.rows.iter().map(|(_, rows)| rows.num_rows()).sum();
         if gathered >= MOST_ROWS {
-            return self.fold();
+            return self.fold().await;
         }
         Ok(())
     }
@@ -113,7 +115,7 @@ impl Gathered {
         for rows in rows {
             for (number, rows) in by_rule_set(rows)? {
                 let rules = registry.rules(RuleSetNumber(number)).await?;
-                self.gather(&[], &rules, &rows)?;
+                self.gather(&[], &rules, &rows).await?;
             }
         }
         self.since.get_or_insert_with(Instant::now);
@@ -122,7 +124,7 @@ impl Gathered {
     }
 
     /// Folds the rows, those of a rule set together.
-    fn fold(&mut self) -> Result<(), LayerError> {
+    async fn fold(&mut self) -> Result<(), LayerError> {
         let rows = std::mem::take(&mut self.rows);
         for run in rows.chunk_by(|(one, _), (next, _)| one.number == next.number) {
             let Some((rules, first)) = run.first() else {
@@ -131,7 +133,8 @@ impl Gathered {
             let rule = rules.gold.iter().find(|rule| rule.table == self.gold.name);
             if let Some(rule) = rule {
                 let rows = concat_batches(&first.schema(), run.iter().map(|(_, rows)| rows))?;
-                let states = tokio::task::block_in_place(|| fold(rule, &rows))?;
+                let share = self.gold.table.share();
+                let states = share.here(|| fold(rule, &rows)).await?;
                 self.states.extend(states);
                 let newer = |latest: &Arc<Rules>| latest.number < rules.number;
                 if self.latest.as_ref().is_none_or(newer) {
@@ -153,7 +156,7 @@ impl Gathered {
 
     pub fn is_due(&self) -> bool {
         let bytes: usize = self.states.iter().map(States::bytes).sum();
-        bytes >= MOST_BYTES || self.due().is_some_and(|due| due <= Instant::now())
+        bytes >= self.most_bytes || self.due().is_some_and(|due| due <= Instant::now())
     }
 
     /// Takes what was gathered into the table. `judging` is the rule set of now, for where nothing
@@ -168,7 +171,7 @@ impl Gathered {
             return Ok(false);
         }
         let began = Instant::now();
-        self.fold()?;
+        self.fold().await?;
         let ranges: Vec<Range> = self
             .ranges
             .iter()

@@ -2,6 +2,7 @@
 //! monitors to watch.
 
 mod histogram;
+mod over;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, TimestampMicrosecondArray};
 
 pub use self::histogram::Histogram;
+pub use self::over::Over;
 use super::breaker::Fill;
+use super::config::Quota;
 use super::coordinate::{Layer, Setback};
 use crate::medallion::compare::Sums;
 use crate::medallion::cut::Cut;
@@ -52,6 +55,10 @@ pub struct Counts {
     pub lake_failures: u64,
     /// What components used, by step and name.
     pub used: BTreeMap<(String, String), Usage>,
+    /// How long nothing was taken in because more came than the quota allows.
+    pub slowed: Duration,
+    /// What the tenant may take of its host now.
+    pub quota: Quota,
     pub standing: Standing,
     /// Why nothing moves, where nothing moves.
     pub trouble: Option<String>,
@@ -78,6 +85,12 @@ pub struct Standing {
     pub breaker: Fill,
     /// What this process found of the rule set that judges beside the active one.
     pub shadow: Option<Seen>,
+    /// Bytes of the live files of its tables.
+    pub lake_bytes: u64,
+    /// They are too many: nothing is taken in.
+    pub over: Option<Over>,
+    /// When more came last than the quota allows.
+    pub slowed: Option<Instant>,
 }
 
 /// What was found of a shadow since it began here.
@@ -118,6 +131,8 @@ impl Default for Meter {
                 conflicts: 0,
                 lake_failures: 0,
                 used: BTreeMap::new(),
+                slowed: Duration::ZERO,
+                quota: Quota::default(),
                 standing: Standing::default(),
                 trouble: None,
             }),
@@ -198,6 +213,28 @@ impl Meter {
         if usage.calls > 0 {
             *named(&mut self.lock().used, step, name) += usage;
         }
+    }
+
+    /// What the tenant may take of its host now.
+    pub fn quota(&self) -> Quota {
+        self.lock().quota
+    }
+
+    /// Has another quota count. Answers with the one before.
+    pub fn set_quota(&self, quota: Quota) -> Quota {
+        std::mem::replace(&mut self.lock().quota, quota)
+    }
+
+    /// Notes that nothing was taken in for so long, because more came than the quota allows.
+    pub fn slowed(&self, time: Duration) {
+        let mut counts = self.lock();
+        counts.slowed += time;
+        counts.standing.slowed = Some(Instant::now());
+    }
+
+    /// Notes whether the tables are too large. Answers with what was so before.
+    pub fn over(&self, over: Option<Over>) -> Option<Over> {
+        std::mem::replace(&mut self.lock().standing.over, over)
     }
 
     /// Says where the tenant stands. `change` is handed what was said before.

@@ -89,7 +89,7 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
             );
             return Ok(true);
         }
-        let waits = |set: &&RuleSet| registry.state(set).waits() && is_like(Some(&set.definition));
+        let waits = |set: &&RuleSet| registry.state(set).waits() && is_like(Some(&*set.definition));
         let staged = registry.sets().rev().find(waits).map(|set| set.number);
         if let Some(number) = staged
             && !as_active

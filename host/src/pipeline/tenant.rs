@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{Array, Int64Array};
-use tokio::task::block_in_place;
 
 pub use self::error::TenantError;
 use super::batch::{Batch, Prepared, decode};
@@ -86,7 +85,7 @@ impl TenantLayers {
         let mut layers = Self {
             bronze: Bronze::open(lake, tenant, &rules).await?,
             quarantine: Quarantine::open(lake, tenant).await?,
-            silver: Silver::open(lake, tenant, &rules, config.dedup.bytes).await?,
+            silver: Silver::open(lake, tenant, &rules, config.memory().dedup).await?,
             gold: Vec::new(),
             lake: lake.clone(),
             tenant: tenant.clone(),
@@ -129,6 +128,7 @@ impl TenantLayers {
     }
 
     async fn open_gold(&mut self, rules: &Arc<Rules>) -> Result<(), TenantError> {
+        let most_bytes = self.config.memory().sums / rules.gold.len().max(1);
         for rule in &rules.gold {
             if self
                 .gold
@@ -143,7 +143,8 @@ impl TenantLayers {
                 .iter()
                 .find(|gold| *gold.name.get_ref() == rule.table);
             let every = every.map_or(super::config::GOLD_EVERY, |gold| gold.every);
-            let gathered = Gathered::open(&self.lake, &self.tenant, rules, rule, every).await?;
+            let (lake, tenant) = (&self.lake, &self.tenant);
+            let gathered = Gathered::open(lake, tenant, rules, rule, every, most_bytes).await?;
             self.gold.push(gathered);
         }
         Ok(())
@@ -161,7 +162,7 @@ impl TenantLayers {
         match self.rules(self.judging).await {
             Ok(rules) => {
                 let extra = self.bronze.extra_columns(&rules);
-                Batch::ahead(cut, rules, extra)
+                Batch::ahead(cut, rules, extra, self.lake.share())
             }
             // Pinning the batch will say the same.
             Err(_) => Batch::new(cut, None),
@@ -178,7 +179,10 @@ impl TenantLayers {
             let extra = self.bronze.extra_columns(rules);
             let prepared = match batch.prepared(rules, &extra).await {
                 Some(prepared) => prepared,
-                None => block_in_place(|| Prepared::make(&batch.cut, rules.clone(), extra)),
+                None => {
+                    let make = || Prepared::make(&batch.cut, rules.clone(), extra);
+                    self.lake.share().here(make).await
+                }
             };
             let (cut, began) = (&batch.cut, Instant::now());
             let written = self.bronze.write(cut, &prepared.decoded, rules).await?;
@@ -334,10 +338,12 @@ impl Layers for TenantLayers {
         let rules = Self::rules_of(batch)?;
         let extra = self.bronze.extra_columns(&rules);
         let width = if covered { WIDE } else { 1 };
-        let judged = block_in_place(|| {
+        let judge = || {
             let decoded = decode(&batch.cut, &rules, extra);
             judge::judge(&rules, &batch.cut, &decoded, width)
-        });
+        };
+        let judged = self.lake.share().here(judge).await;
+        self.note_usage(&rules);
         let judged = judged.map_err(|error| TenantError::Layer(error.into()));
         let judged = judged.and_then(|judged| {
             if !covered {
@@ -384,12 +390,12 @@ impl Layers for TenantLayers {
         let landed = self.silver.put(&batch.cut, &rules, candidates).await?;
         self.meter.put("silver", began.elapsed());
         self.meter.landed(&batch.cut, landed.rows.num_rows());
-        self.note_usage(&rules);
         judged.duplicates = landed.duplicates;
         // What comes back from bronze is read from silver once that is up to date.
         if batch.fresh {
             for gathered in &mut self.gold {
-                gathered.gather(&batch.cut.ranges, &rules, &landed.rows)?;
+                let ranges = &batch.cut.ranges;
+                gathered.gather(ranges, &rules, &landed.rows).await?;
             }
         }
         Ok(())

@@ -83,7 +83,7 @@ impl Watch {
         }
         if !config.runs_like(&self.config) {
             tracing::warn!(
-                "{}: [lake], [source], [batch], [dedup], [shadow], [trust] and gold's every are taken up by a restart alone",
+                "{}: [lake], [source], [batch], [dedup], [quota] memory, [shadow], [trust] and gold's every are taken up by a restart alone",
                 config.path.display()
             );
         }

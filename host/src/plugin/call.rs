@@ -7,11 +7,11 @@ use wasmtime::{Store, Trap};
 
 use super::bindings::assay::rules::types as wit;
 use super::bindings::exports::assay::rules as exports;
-use super::engine::{Exports, Setup, ticks};
+use super::engine::{Exports, Setup};
 use super::limits::{Budget, Ledger};
 use super::log::{Meter, one_line};
 use super::usage::Running;
-use super::{Cause, Description, GroupDescription, PluginError, RowDescription, Step, trace};
+use super::{Cause, Description, GroupDescription, PluginError, RowDescription, Step, pace, trace};
 
 /// Bytes of what is said about a fault, or by a component about a row.
 pub(super) const LONGEST_TEXT: usize = 1_024;
@@ -97,7 +97,7 @@ impl Session {
         let mut store = Store::new(compiled.pre.engine(), held);
         store.limiter(|held| &mut held.ledger);
         store.set_hostcall_fuel(budget.output);
-        store.set_epoch_deadline(ticks(budget.deadline));
+        pace::keep(&mut store, budget.deadline);
         // Setting up is paid for apart, so that the rows have the same fuel whatever the params.
         set_fuel(&mut store, setup.limits.fuel)?;
         let instance = compiled

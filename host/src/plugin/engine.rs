@@ -17,7 +17,7 @@ use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log, trace};
 
-/// How often deadlines are looked at.
+/// How often calls look at their deadlines, and whether others wait for the processor.
 const TICK: Duration = Duration::from_millis(5);
 
 /// Stack that a component may use, out of the caller's. Threads have 2 MiB unless told otherwise,
@@ -333,13 +333,6 @@ fn tick(engine: &Engine) -> Result<(), PluginError> {
         .map_err(|error| PluginError::Engine {
             problem: format!("the thread for deadlines does not start: {error}"),
         })
-}
-
-/// How many ticks `deadline` is.
-pub(super) fn ticks(deadline: Duration) -> u64 {
-    let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
-    // The first tick may come at once.
-    u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 fn refused(function: &'static str, fault: Fault) -> PluginError {

@@ -33,8 +33,8 @@ pub struct Limits {
     /// Fuel that the failed calls of one batch may burn together while the guilty rows are
     /// searched for. Past it the component is broken rather than the rows.
     pub search: u64,
-    /// Wall-clock time of one call. It convicts nobody: a loaded machine must not change what
-    /// becomes of a row. It stands far above what fuel allows a batch on an idle machine.
+    /// Wall-clock time of one call, without what it waits for other tenants. It convicts nobody: a
+    /// loaded machine must not change what becomes of a row. It stands far above what fuel allows a batch on an idle machine.
     #[serde(skip, default = "usual_deadline")]
     pub deadline: Duration,
 }

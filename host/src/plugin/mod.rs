@@ -26,6 +26,8 @@ mod take;
 
 mod call;
 
+mod pace;
+
 mod judge;
 
 mod fold;

@@ -1,5 +1,7 @@
 //! The words of the history: sets, where they stand, and what was changed.
 
+use std::sync::Arc;
+
 use super::entry::{Cause, Entry, Repin, Who};
 use crate::medallion::definition::Definition;
 use crate::names::RuleSetNumber;
@@ -40,7 +42,8 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     pub number: RuleSetNumber,
-    pub definition: Definition,
+    /// Shared with the sets that say the same.
+    pub definition: Arc<Definition>,
     /// What activated it; `None` for one that was staged, whose activations have their own numbers.
     pub cause: Option<Cause>,
     /// Of one that was staged: the set that was active then.

@@ -20,7 +20,7 @@ impl Registry {
     /// `NoSuch`.
     pub fn as_activated(&self, number: RuleSetNumber) -> Result<Definition, RuleSetError> {
         let set = self.set(number)?;
-        let mut definition = set.definition.clone();
+        let mut definition = Definition::clone(&set.definition);
         if set.cause.is_none() {
             let base = set.base.and_then(|base| self.definition(base));
             carry_on(&mut definition, base, self.active_definition());

@@ -113,7 +113,7 @@ impl Registry {
         let Some(set) = staged.find(|set| self.state(set).waits()) else {
             return;
         };
-        let (number, definition) = (set.number, set.definition.clone());
+        let (number, definition) = (set.number, Definition::clone(&set.definition));
         match self.prepare(number, definition, BTreeMap::new()).await {
             Ok(task) => self.warming = Some((number, task)),
             Err(error) => {

@@ -17,6 +17,9 @@ use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
 use crate::plugin::{HostLimits, Sandbox};
 use crate::trust::Trust;
 
+/// How many of the last sets are looked at for the same definition.
+const DEFINITIONS_SHARED: usize = 16;
+
 /// Follows the `rulesets` table of one tenant.
 pub struct Registry {
     pub(super) store: Store,
@@ -98,7 +101,7 @@ impl Registry {
     }
 
     pub fn definition(&self, number: RuleSetNumber) -> Option<&Definition> {
-        self.sets.get(&number).map(|set| &set.definition)
+        self.sets.get(&number).map(|set| &*set.definition)
     }
 
     /// What the TOML of a host's last start said.
@@ -141,7 +144,7 @@ impl Registry {
         let active = self.active_definition()?;
         let mut earlier =
             self.sets.values().rev().filter(|set| {
-                set.cause.is_some() && set.failed.is_none() && set.definition != *active
+                set.cause.is_some() && set.failed.is_none() && *set.definition != *active
             });
         earlier.next().map(|set| set.number)
     }
@@ -211,7 +214,7 @@ impl Registry {
             return Err(RuleSetError::NothingBefore { failed });
         };
         let cause = Cause::Failure { failed, of: *of };
-        let definition = before.definition.clone();
+        let definition = Definition::clone(&before.definition);
         let who = Who {
             by: by.to_owned(),
             why: reason.to_owned(),
@@ -359,11 +362,12 @@ impl Registry {
             let what = told(number, &entry);
             match entry {
                 Entry::Stage { definition, base } => {
+                    let definition = self.shared(*definition);
                     self.sets.insert(
                         number,
                         RuleSet {
                             number,
-                            definition: *definition,
+                            definition,
                             cause: None,
                             base,
                             promoted: None,
@@ -408,6 +412,7 @@ impl Registry {
             Cause::Failure { failed, .. } => self.failed(failed, who),
             Cause::Rollback { .. } | Cause::Dimension => {}
         }
+        let definition = self.shared(definition);
         self.sets.insert(
             number,
             RuleSet {
@@ -420,6 +425,16 @@ impl Registry {
             },
         );
         self.active = Some(number);
+    }
+
+    /// Swaps go to and fro between a few definitions, each of which is held once.
+    fn shared(&self, definition: Definition) -> Arc<Definition> {
+        let last = self.sets.values().rev().take(DEFINITIONS_SHARED);
+        let mut same = last.filter(|set| *set.definition == definition);
+        match same.next() {
+            Some(set) => set.definition.clone(),
+            None => Arc::new(definition),
+        }
     }
 
     fn failed(&mut self, number: RuleSetNumber, who: &Who) {

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use bytes::Bytes;
+use futures::future::try_join_all;
 
 use super::entry::{Entry, Stored, Who, schema};
 use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
 use crate::medallion::layer::{LayerError, commit_of, evolved};
 use crate::medallion::rules::RulesError;
 use crate::names::{Digest, RuleSetNumber, Tenant};
+
+/// Files that are read at once: each holds one row.
+const READS: usize = 16;
 
 /// Why a rule set can't be read, written or made ready.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +96,7 @@ impl Store {
         obsolete: impl Fn(&[Stored]) -> bool,
     ) -> Result<(Vec<Stored>, Option<RuleSetNumber>), RuleSetError> {
         let mut others = self.refresh().await?;
+        self.keep_house().await;
         loop {
             if obsolete(&others) {
                 return Ok((others, None));
@@ -137,6 +142,15 @@ impl Store {
         }
     }
 
+    /// Opening the table must not take longer with each change that there ever was.
+    async fn keep_house(&mut self) {
+        if let Some(due) = self.table.maintenance()
+            && let Err(error) = due.run().await
+        {
+            tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
+        }
+    }
+
     fn refused(&self, error: &LayerError) -> RuleSetError {
         RuleSetError::Refused {
             table: self.table.path().to_owned(),
@@ -167,10 +181,11 @@ impl Store {
     async fn read(&self, files: &[File]) -> Result<Vec<Stored>, RuleSetError> {
         let reader = self.table.reader();
         let mut stored = Vec::new();
-        for file in files {
-            for rows in reader.read(file, None).await? {
+        for some in files.chunks(READS) {
+            let reads = some.iter().map(|file| reader.read(file, None));
+            for rows in try_join_all(reads).await?.iter().flatten() {
                 for row in 0..rows.num_rows() {
-                    stored.extend(Stored::of(&rows, row, self.table.path())?);
+                    stored.extend(Stored::of(rows, row, self.table.path())?);
                 }
             }
         }

@@ -229,3 +229,22 @@ async fn the_set_before_guards_one_that_took_over_of_late_and_no_rollback() {
     registry.activate(&first, cause, &who(), 7).await.unwrap();
     assert!(registry.guarded(8).is_none());
 }
+
+#[tokio::test]
+async fn sets_that_say_the_same_are_held_once_however_often_they_take_over() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    let mut numbers = Vec::new();
+    for swap in 0..40 {
+        let zone = if swap % 2 == 0 { "UTC" } else { "CET" };
+        let set = registry.activate(&definition(zone), Cause::Toml, &who(), swap);
+        numbers.push(set.await.unwrap().unwrap());
+    }
+    for held in [registry, open(&lake).await] {
+        let shared = |number: &RuleSetNumber| held.set(*number).unwrap().definition.clone();
+        for pair in numbers.chunks(2) {
+            assert!(Arc::ptr_eq(&shared(&pair[0]), &shared(&numbers[0])));
+            assert!(Arc::ptr_eq(&shared(&pair[1]), &shared(&numbers[1])));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Whether the process lives, and whether its tenants do their work.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,6 +11,10 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use crate::pipeline::host::{Known, State as Standing};
+use crate::pipeline::meter;
+
+/// How long it is said that a tenant is slowed, after it was.
+const OF_LATE: Duration = Duration::from_secs(10);
 
 /// One tenant's readiness.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,7 +78,7 @@ pub fn readiness(known: &Known) -> (bool, Option<String>) {
             let missing = match (standing.ruleset, standing.partitions) {
                 (_, None) => "the source has not answered yet",
                 (None, _) => "no rule set is active yet",
-                _ => return (true, counts.trouble),
+                _ => return quotas(&standing, counts.trouble),
             };
             let trouble = counts
                 .trouble
@@ -88,4 +94,17 @@ pub fn readiness(known: &Known) -> (bool, Option<String>) {
         Standing::Stopped { reason } => (false, Some(reason.clone())),
         Standing::Ended => (true, None),
     }
+}
+
+/// What is to be said of a tenant that has all that it needs.
+fn quotas(standing: &meter::Standing, trouble: Option<String>) -> (bool, Option<String>) {
+    if let Some(over) = standing.over {
+        return (false, Some(over.to_string()));
+    }
+    let slowed = |since: Instant| since.elapsed() < OF_LATE;
+    if trouble.is_none() && standing.slowed.is_some_and(slowed) {
+        let slowed = "more comes than [quota] rows_per_second allows: what is above it waits where it comes from, and nothing is lost";
+        return (true, Some(slowed.to_owned()));
+    }
+    (true, trouble)
 }

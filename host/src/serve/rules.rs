@@ -129,7 +129,7 @@ pub async fn diff(
         return Err(ApiError::conflict("no rule set is active", name));
     };
     let (before, after) = (registry.set(from)?, registry.set(to)?);
-    let (before, after) = (&before.definition, &after.definition);
+    let (before, after) = (&*before.definition, &*after.definition);
     let found = changes.compare(before, after, &BTreeMap::new()).await;
     Ok(Json(answers::differences(from, to, &found)))
 }

@@ -51,6 +51,31 @@ pub struct Status {
     pub components: Vec<Component>,
     /// Memory of the duplicates index, about, in bytes.
     pub dedup_bytes: usize,
+    pub usage: Usage,
+    pub quota: Quota,
+}
+
+/// What a tenant used.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Usage {
+    /// CPU time that the host spent on it, but for its Kafka client and compiling.
+    pub cpu_seconds: f64,
+    /// Time that its work waited for a core while other tenants had it.
+    pub cpu_wait_seconds: f64,
+    /// Fuel of its components, about one unit an instruction.
+    pub fuel: u64,
+    /// Bytes of the live files of bronze, quarantine, silver and gold.
+    pub lake_bytes: u64,
+    /// Time that nothing was taken in because more came than `rows_per_second`.
+    pub slowed_seconds: f64,
+}
+
+/// What `[quota]` says; what is absent has no limit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Quota {
+    pub cpu_share: u32,
+    pub rows_per_second: Option<u64>,
+    pub lake_bytes: Option<u64>,
 }
 
 /// Rows that were committed.
@@ -158,6 +183,18 @@ impl Status {
                     behind,
                 })
                 .collect(),
+            usage: Usage {
+                cpu_seconds: known.lake.share().used().as_secs_f64(),
+                cpu_wait_seconds: known.lake.share().waited().as_secs_f64(),
+                fuel: counts.used.values().map(|usage| usage.fuel).sum(),
+                lake_bytes: standing.lake_bytes,
+                slowed_seconds: counts.slowed.as_secs_f64(),
+            },
+            quota: Quota {
+                cpu_share: counts.quota.cpu_share,
+                rows_per_second: counts.quota.rows_per_second,
+                lake_bytes: counts.quota.lake_bytes,
+            },
             partitions: standing.partitions,
             ruleset: standing.ruleset,
             shadow: standing.shadow.map(Shadow::of),

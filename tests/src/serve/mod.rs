@@ -2,6 +2,7 @@
 
 mod health;
 mod limits;
+mod quota;
 mod rights;
 mod rules;
 mod shadow;
@@ -17,19 +18,19 @@ use crate::place::{Host, Place};
 
 /// What the server answered.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     text: String,
     request: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// What it says, where it went well.
-    fn well(self) -> Value {
+    pub fn well(self) -> Value {
         assert!((200..300).contains(&self.status), "{self:?}");
         self.json()
     }
@@ -50,14 +51,14 @@ impl Answer {
 
 /// A host's server, and whose token is shown to it.
 #[derive(Clone)]
-struct Server {
+pub struct Server {
     url: String,
     token: Option<String>,
     agent: ureq::Agent,
 }
 
 /// Starts a host that answers, with more arguments.
-fn host(place: &Place, arguments: &[&str]) -> (Host, Server) {
+pub fn host(place: &Place, arguments: &[&str]) -> (Host, Server) {
     host_on("host", place, arguments)
 }
 
@@ -95,14 +96,14 @@ impl Server {
     }
 
     /// The same, showing a token.
-    fn with(&self, token: &str) -> Self {
+    pub fn with(&self, token: &str) -> Self {
         Self {
             token: Some(token.to_owned()),
             ..self.clone()
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.get_as(path, &[])
     }
 
@@ -117,7 +118,7 @@ impl Server {
         answer(request.call())
     }
 
-    fn post(&self, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(path, "application/json", body.to_string().as_bytes())
     }
 
@@ -141,7 +142,7 @@ impl Server {
     }
 
     /// Sends a pipeline with its components, as a form of parts.
-    fn stage(&self, tenant: &str, pipeline: &Path, why: &str) -> Answer {
+    pub fn stage(&self, tenant: &str, pipeline: &Path, why: &str) -> Answer {
         let text = std::fs::read_to_string(pipeline).unwrap();
         let mut files = Vec::new();
         for quoted in text.split('"').filter(|quoted| quoted.ends_with(".wasm")) {
@@ -187,7 +188,7 @@ fn answer(said: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer
 }
 
 /// Makes a token on the command line.
-fn token(place: &Place, whose: &str, role: &str) -> String {
+pub fn token(place: &Place, whose: &str, role: &str) -> String {
     let arguments = ["token", "create", whose, "--role", role, "--name", "a-test"];
     place.assay(&arguments).well().trim().to_owned()
 }

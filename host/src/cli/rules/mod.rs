@@ -286,7 +286,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     Some(other) => (RuleSetNumber(one), RuleSetNumber(other)),
                     None => (active.context("no rule set is active")?, RuleSetNumber(one)),
                 };
-                let definition = |number| changes.registry.set(number).map(|set| &set.definition);
+                let definition = |number| changes.registry.set(number).map(|set| &*set.definition);
                 let found = changes
                     .compare(definition(from)?, definition(to)?, &BTreeMap::new())
                     .await;

@@ -47,6 +47,6 @@ pub fn set(
     if let Some(reason) = &set.failed {
         println!("it failed: {reason}");
     }
-    println!("{}", serde_json::to_string_pretty(&set.definition)?);
+    println!("{}", serde_json::to_string_pretty(&*set.definition)?);
     Ok(())
 }

@@ -32,6 +32,7 @@ use content::Contents;
 use further::Further;
 use message::{Message, Reader};
 
+use crate::processor::give_way;
 use crate::schema::NamedType;
 
 /// The column for what does not fit its field's type, or has no column: text, a JSON object of
@@ -41,6 +42,9 @@ pub const RESCUED: &str = "_rescued";
 /// Names beyond this many are forgotten between batches, so that events that bring ever new names
 /// don't fill the memory.
 const MOST_NAMES: usize = 4096;
+
+/// Messages after which other tenants may come first: a millisecond or so.
+const MESSAGES_A_TURN: usize = 1_024;
 
 /// What a tenant's events look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +118,10 @@ impl Decoder {
         }
         let mut batch = Batch::new(&self.schema, &self.further, raw.len());
         let mut message = Message::default();
-        for bytes in raw {
+        for (place, bytes) in raw.iter().enumerate() {
+            if place % MESSAGES_A_TURN == 0 {
+                give_way();
+            }
             let bytes = bytes.unwrap_or_default();
             match self.reader.read(bytes, &mut message) {
                 Ok(()) => self.place(&message, bytes.len(), &mut batch),

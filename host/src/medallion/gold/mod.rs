@@ -11,7 +11,6 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::OwnedRow;
-use tokio::task::block_in_place;
 
 use self::states::{KeyRows, finish, merge, stored_states};
 pub use self::states::{States, fold, fold_metered, groups, merge_all};
@@ -85,7 +84,8 @@ impl Gold {
         rule: &GoldRule,
         states: Vec<States>,
     ) -> Result<(), LayerError> {
-        let added = block_in_place(|| merge_all(rule, states))?;
+        let share = self.table.share().clone();
+        let added = share.here(|| merge_all(rule, states)).await?;
         for _ in 0..MOST_TRIES {
             self.table.refresh().await?;
             let mut commit = Commit {
@@ -146,13 +146,14 @@ impl Gold {
             .as_ref()
             .unwrap_or(self.table.schema())
             .clone();
-        let rows = match stored.first() {
-            None => finish(rule, added, &schema)?,
+        let merged = || match stored.first() {
+            None => finish(rule, added, &schema),
             Some(first) => {
                 let stored = concat_batches(&first.schema(), &stored)?;
-                self.joined(rule, &stored, added, &schema)?
+                self.joined(rule, &stored, added, &schema)
             }
         };
+        let rows = self.table.share().here(merged).await?;
         let writer = self.table.writer().with_schema(held);
         commit.adds = writer.write(&rows).await?;
         Ok(())

@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 use super::JudgeError;
 use crate::medallion::rules::{RowRule, Rules};
 use crate::plugin::{CallError, Judged as Answer};
+use crate::processor::give_way;
 
 /// Rows that cross into a component at once: enough to make the call's cost vanish, few enough
 /// that their columns stay in the processor's cache.
@@ -38,6 +39,7 @@ pub fn ask(
             .iter()
             .map(|column| column.as_ref().map(|column| column.slice(from, count)))
             .collect();
+        give_way();
         let mut answer = call(rule, count, &slices, width)?;
         for (parts, column) in parts.iter_mut().zip(answer.columns) {
             parts.push(column);

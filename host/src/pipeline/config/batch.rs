@@ -12,8 +12,8 @@ use super::duration;
 pub struct BatchConfig {
     /// `rows`: how many messages.
     pub rows: usize,
-    /// `bytes`: of payload.
-    pub bytes: usize,
+    /// `bytes`: of payload; a share of `[quota] memory` where there is none.
+    pub bytes: Option<usize>,
     /// `every`: after the batch's first message.
     #[serde(deserialize_with = "duration")]
     pub every: Duration,
@@ -26,23 +26,16 @@ impl Default for BatchConfig {
     fn default() -> Self {
         Self {
             rows: 32_768,
-            bytes: 32 << 20,
+            bytes: None,
             every: Duration::from_millis(500),
         }
     }
 }
 
 /// The index of the keys that are in silver.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DedupConfig {
-    /// `bytes`: of memory, about.
-    pub bytes: usize,
-}
-
-impl Default for DedupConfig {
-    /// Four million keys as they are, fifty million as filters: several days of sixty stores.
-    fn default() -> Self {
-        Self { bytes: 256 << 20 }
-    }
+    /// `bytes`: of memory, about; a share of `[quota] memory` where there is none.
+    pub bytes: Option<usize>,
 }

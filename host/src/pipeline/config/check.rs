@@ -5,8 +5,8 @@ use crate::lake::is_object_store;
 use crate::oci::{Reference, in_registry};
 
 impl Config {
-    /// The first thing that is wrong, and where in the text it stands.
-    pub(super) fn check(&self) -> Result<(), (usize, String)> {
+    /// What the memory is for, or the first thing that is wrong, and where in the text it stands.
+    pub(super) fn check(&self) -> Result<Memory, (usize, String)> {
         if *self.version.get_ref() != 1 {
             let found = self.version.get_ref();
             return Err((
@@ -41,10 +41,11 @@ impl Config {
                 ));
             }
         }
-        if self.batch.rows == 0 || self.batch.bytes == 0 {
+        if self.batch.rows == 0 || self.batch.bytes == Some(0) {
             return Err((0, "[batch] rows and bytes must be more than 0".to_owned()));
         }
-        Ok(())
+        self.quota.check()?;
+        self.quota.memory(self.batch.bytes, self.dedup.bytes)
     }
 
     fn check_limits(&self) -> Result<(), (usize, String)> {

@@ -26,6 +26,7 @@ use crate::control::standing::{Standings, Wanted};
 use crate::lake::{Lake, LakeError};
 use crate::names::Tenant;
 use crate::plugin::Sandbox;
+use crate::processor::Turns;
 use crate::told::told;
 
 /// How long a host that is told to stop may take to commit what it took in. With what closing a
@@ -72,6 +73,8 @@ pub struct Host<O> {
     /// Opens the lake of a pipeline.
     open: O,
     sandbox: Arc<Sandbox>,
+    /// What the tenants work in.
+    turns: Turns,
     roster: Roster,
     folder: Folder,
     /// What the TOMLs said at first.
@@ -102,6 +105,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             options,
             open,
             sandbox,
+            turns: Turns::of_this_machine(),
             roster,
             folder,
             first,
@@ -234,6 +238,11 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         if let Some(member) = self.members.get_mut(&tenant)
             && member.stop.is_some()
         {
+            if let Some(known) = self.roster.get(&tenant)
+                && known.take_quota(&config)
+            {
+                tracing::info!(%tenant, quota = ?config.quota.quota(), "{}: [quota] counts from now on", config.path.display());
+            }
             if !self.options.watch {
                 tracing::info!(%tenant, "{} was edited: to have its rules judge, say `assay rules stage {tenant}`; the rest counts from the next start", config.path.display());
             }
@@ -251,7 +260,13 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
                 return;
             }
         };
-        let meter = self.roster.get(&tenant).map(|known| known.meter);
+        let before = self.roster.get(&tenant);
+        let share = match &before {
+            Some(before) => before.lake.share().clone(),
+            None => self.turns.share(),
+        };
+        let lake = lake.with_share(share);
+        let meter = before.map(|known| known.meter);
         let known = Known {
             pipeline: config.path.clone(),
             lake: lake.clone(),
@@ -259,6 +274,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             trust: config.trust.clone(),
             state: State::Running,
         };
+        known.take_quota(&config);
         self.roster.put(&tenant, known);
         let member = Member {
             config,
@@ -292,6 +308,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         member.stop = Some(stop);
         self.roster.set(tenant, State::Running);
         let (config, lake) = (member.config.clone(), member.lake.clone());
+        let share = lake.share().clone();
         let watch = self.options.watch.then(|| Watch::new(&config));
         let sandbox = self.sandbox.clone();
         let until_caught_up = self.options.until_caught_up;
@@ -313,7 +330,8 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             }
         };
         let span = tracing::info_span!("run", %tenant);
-        let task = self.running.spawn(work.instrument(span));
+        let work = async move { share.metered(work.instrument(span)).await };
+        let task = self.running.spawn(work);
         self.tasks.insert(task.id(), tenant.clone());
         Ok(())
     }

@@ -53,6 +53,15 @@ pub struct Known {
     pub state: State,
 }
 
+impl Known {
+    /// Has the quota of its TOML count. Answers whether it is another than before.
+    pub(super) fn take_quota(&self, config: &Config) -> bool {
+        let quota = config.quota.quota();
+        self.lake.share().weigh(quota.cpu_share);
+        self.meter.set_quota(quota) != quota
+    }
+}
+
 /// The tenants of this host. Cheap to clone; clones show the same.
 #[derive(Clone, Default)]
 pub struct Roster {
@@ -71,6 +80,7 @@ impl Roster {
             trust: config.trust.clone(),
             state: State::Running,
         };
+        known.take_quota(config);
         roster.put(&config.tenant, known);
         roster
     }

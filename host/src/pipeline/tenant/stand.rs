@@ -2,6 +2,7 @@
 
 use super::super::coordinate::{Layer, Layers as _};
 use super::TenantLayers;
+use crate::lake::Table;
 use crate::medallion::rules::Rules;
 use crate::names::{Offset, Partition};
 
@@ -41,6 +42,11 @@ impl TenantLayers {
         positions.collect()
     }
 
+    /// Bytes of the live files of all tables.
+    pub fn lake_bytes(&mut self) -> u64 {
+        self.tables().map(Table::live_bytes).sum()
+    }
+
     /// How far all of the tables are in a partition, gold among them. `None`: bronze does not know it.
     pub fn reached(&self, partition: &Partition) -> Option<Offset> {
         let bronze = self.bronze.progress(partition)?;
@@ -55,7 +61,8 @@ impl TenantLayers {
     }
 
     /// Says where the tenant stands in the partitions that it reads, and how far its source is.
-    pub fn note_standing(&self, partitions: &[Partition], lag: Vec<(Partition, Offset)>) {
+    pub fn note_standing(&mut self, partitions: &[Partition], lag: Vec<(Partition, Offset)>) {
+        let lake_bytes = self.lake_bytes();
         let mut progress = Vec::new();
         for partition in partitions.iter().take(MOST_PARTITIONS) {
             for layer in LAYERS {
@@ -72,6 +79,7 @@ impl TenantLayers {
             standing.ruleset = Some(self.judging.0);
             standing.progress = progress;
             standing.lag = lag;
+            standing.lake_bytes = lake_bytes;
             standing.dedup_bytes = self.silver.index_bytes();
             standing.breaker = self.breaker.fill();
             let newest = |changes: &[crate::ruleset::Change]| changes.last().map(|c| c.number);

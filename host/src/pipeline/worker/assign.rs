@@ -37,7 +37,9 @@ impl<S: Source> Worker<S> {
         // Whether what failed before it was called for works again is not known yet.
         self.tries = failed_before;
         let mut answer = Vec::with_capacity(positions.len());
-        for (partition, position) in positions {
+        // What is left out is not read.
+        let read = positions.into_iter().filter(|_| !self.intake.rests);
+        for (partition, position) in read {
             let start = match position {
                 Some(position) => Start::At(position),
                 None => self.begin(&partition)?,

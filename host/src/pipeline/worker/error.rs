@@ -1,5 +1,6 @@
 //! What a person must act on.
 
+use super::super::meter::Over;
 use super::super::tenant::TenantError;
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::SourceError;
@@ -50,6 +51,8 @@ pub enum WorkerError {
         tries: u32,
         source: Box<TenantError>,
     },
+    #[error("tenant {tenant}: {over}")]
+    OverQuota { tenant: Tenant, over: Over },
     #[error("tenant {tenant}: the source's columns: {source}")]
     Columns {
         tenant: Tenant,

@@ -4,6 +4,7 @@
 mod assign;
 mod end;
 mod error;
+mod intake;
 mod pending;
 mod rules;
 
@@ -15,10 +16,11 @@ use tokio::sync::watch;
 
 use self::end::Ending;
 pub use self::error::WorkerError;
-use self::pending::Pending;
+use self::intake::Intake;
+use self::pending::{Limits, Pending};
 use self::rules::LOOK_AT_RULES;
 use super::batch::Batch;
-use super::config::{BatchConfig, Config, SourceConfig, StartConfig};
+use super::config::{Config, SourceConfig, StartConfig};
 use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
 use super::meter::Meter;
 use super::packing::Packing;
@@ -47,7 +49,8 @@ struct Cutting {
 pub struct Worker<S: Source> {
     tenant: Tenant,
     start: StartConfig,
-    limits: BatchConfig,
+    limits: Limits,
+    intake: Intake,
     until_caught_up: bool,
     ending: Ending,
     coordinator: Coordinator<TenantLayers>,
@@ -96,7 +99,8 @@ impl<S: Source> Worker<S> {
                 SourceConfig::Kafka { start, .. } => *start,
                 SourceConfig::File { .. } => StartConfig::Earliest,
             },
-            limits: config.batch.clone(),
+            limits: Limits::of(config),
+            intake: Intake::new(),
             until_caught_up,
             ending: Ending::default(),
             coordinator: Coordinator::new(layers),
@@ -144,6 +148,7 @@ impl<S: Source> Worker<S> {
                 self.follow_rules().await?;
                 self.note_standing().await;
             }
+            self.keep_quota().await?;
             self.gold(false).await?;
             self.keep_house();
             if self.ending.is_due(now) && self.is_over().await? {
@@ -157,15 +162,14 @@ impl<S: Source> Worker<S> {
             let rested = self.packing.rested();
             let rules_due = Some(self.rules_due);
             let pending_due = self.pending.due(&self.limits);
-            let wake = [pending_due, gold_due, rested, rules_due, self.ending.due()]
-                .into_iter()
-                .flatten()
-                .min();
+            let (over, slowed) = (self.ending.due(), self.intake.until);
+            let wake = [pending_due, gold_due, rested, rules_due, over, slowed];
+            let wake = wake.into_iter().flatten().min();
             let event = tokio::select! {
                 // What the source has at hand comes first: the next batch is then judged while
                 // this one lands.
                 biased;
-                event = self.source.next() => event,
+                event = self.source.next(), if self.intake.listens() => event,
                 () = ready(&mut self.ahead) => {
                     self.land().await?;
                     continue;
@@ -276,6 +280,7 @@ impl<S: Source> Worker<S> {
             return;
         }
         self.silent_since = None;
+        self.intake.took(records.rows.num_rows());
         self.coordinator
             .begin(records.partition.clone(), records.from);
         self.pending.push(records);

@@ -1,16 +1,35 @@
 //! Messages on their way from a source into a batch.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::Array as _;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
-use super::super::config::BatchConfig;
 use crate::medallion::cut::{Cut, Range};
 use crate::names::{Offset, Partition};
+use crate::pipeline::config::Config;
 use crate::source::Records;
+
+/// When a batch is cut: at whichever comes first.
+pub(super) struct Limits {
+    rows: usize,
+    /// Of payload.
+    bytes: usize,
+    /// After its first message.
+    every: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            rows: config.batch.rows,
+            bytes: config.memory().batch,
+            every: config.batch.every,
+        }
+    }
+}
 
 /// Messages that wait for their batch to be cut.
 #[derive(Default)]
@@ -35,11 +54,11 @@ impl Pending {
         part.2.push(records.rows);
     }
 
-    pub(super) fn is_full(&self, limits: &BatchConfig) -> bool {
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.rows >= limits.rows || self.bytes >= limits.bytes
     }
 
-    pub(super) fn due(&self, limits: &BatchConfig) -> Option<Instant> {
+    pub(super) fn due(&self, limits: &Limits) -> Option<Instant> {
         self.since.map(|since| since + limits.every)
     }
 

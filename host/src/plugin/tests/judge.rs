@@ -14,6 +14,7 @@ use super::guests::{
     each_row, verdict,
 };
 use crate::plugin::{CallError, Cause, Configured, Judged, Limits, Step};
+use crate::processor::Turns;
 
 fn integers(values: &[i64]) -> Option<ArrayRef> {
     Some(Arc::new(Int64Array::from(values.to_vec())))
@@ -238,6 +239,39 @@ fn the_deadline_frees_the_thread_and_convicts_nobody() {
     );
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(judge(&rule, &[-1]).verdicts.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_loops_gives_way_in_its_middle_and_pays_for_no_time_of_others() {
+    let limits = Limits {
+        fuel: u64::MAX / 4,
+        deadline: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let rule = configured(&evil(), &limits);
+    // The only turn is the looping call's.
+    let turns = Turns::new(1);
+    let [loops, other] = [turns.share(), turns.share()];
+    let looping = tokio::spawn(async move {
+        let call = move || rule.judge(1, &[integers(&[14])], 1).map(drop);
+        let ended = loops.spawn(call).await.unwrap();
+        (ended, loops.used())
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    for _ in 0..6 {
+        // Longer than the deadline in all, which is not its own time.
+        let sleep = || std::thread::sleep(Duration::from_millis(200));
+        other.spawn(sleep).await.unwrap();
+    }
+    let served = begun.elapsed();
+    assert!(!looping.is_finished(), "it ended within {served:?}");
+    let (ended, used) = looping.await.unwrap();
+    assert!(
+        matches!(ended, Err(CallError::Deadline { .. })),
+        "{ended:?}"
+    );
+    assert!(used > Duration::from_millis(30), "{used:?}");
 }
 
 #[test]

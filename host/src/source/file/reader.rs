@@ -46,6 +46,8 @@ pub struct Reader {
     commands: std_mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     epoch: u64,
+    /// The topics of the files that were told last.
+    told: BTreeSet<Arc<str>>,
     open: Vec<Open>,
     /// Files that were read to their end and taken away.
     gone: BTreeSet<Partition>,
@@ -64,6 +66,7 @@ impl Reader {
             commands,
             events,
             epoch: 0,
+            told: BTreeSet::new(),
             open: Vec::new(),
             gone: BTreeSet::new(),
         }
@@ -110,6 +113,8 @@ impl Reader {
         let (starts, answer) = oneshot::channel();
         self.epoch += 1;
         self.open.clear();
+        let topics = found.iter().map(|(partition, _)| &partition.topic);
+        self.told = topics.cloned().collect();
         self.say(Event::Assigned {
             epoch: self.epoch,
             partitions: found
@@ -180,10 +185,10 @@ impl Reader {
         }
     }
 
-    /// Whether there is a file that was not assigned.
+    /// Whether there is a file that was not told of. One that was may be left unread.
     fn has_new(&self) -> Result<bool, Turn> {
         let files = self.checked(self.folder.files())?;
-        let new = |topic: &str| self.open.iter().all(|open| &*open.partition.topic != topic);
+        let new = |topic: &str| !self.told.contains(topic);
         for (topic, path) in files {
             if new(&topic) && self.checked(self.folder.source_of(&path))?.is_some() {
                 return Ok(true);

@@ -1,12 +1,15 @@
 //! `assay tenant`: which tenants there are, and whether they are to run.
 
+mod usage;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::bail;
 use clap::Subcommand;
+use url::Url;
 
-use super::common::{LakeArgs, block_on};
+use crate::cli::common::{LakeArgs, block_on};
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::control::standing::{Standings, Wanted};
 use crate::lake::Lake;
@@ -14,7 +17,8 @@ use crate::names::Tenant;
 use crate::pipeline::answers::moment;
 use crate::pipeline::delete::delete;
 
-/// List the tenants of a lake; have one stand still, run again, or be gone
+/// List the tenants of a lake, or what those of a host used; have one stand still, run again, or be
+/// gone
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -27,6 +31,16 @@ enum Verb {
     List {
         #[command(flatten)]
         lake: LakeArgs,
+    },
+    /// Show what the tenants of a running host used since it began: rows, bytes, CPU time, fuel, and
+    /// what is amiss with one
+    Usage {
+        /// Where the host answers
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8470")]
+        host: Url,
+        /// A token, where the host is on another machine
+        #[arg(long, env = "ASSAY_TOKEN", hide_env_values = true)]
+        token: Option<String>,
     },
     /// Have a tenant stand still on every host, also after a restart. What was taken in is committed
     /// first
@@ -68,6 +82,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         match args.verb {
             Verb::List { lake } => list(&lake.named()?).await,
+            Verb::Usage { host, token } => {
+                let tenants = usage::ask(&host, token.as_deref()).await?;
+                print!("{}", usage::table(&tenants));
+                Ok(())
+            }
             Verb::Pause { tenant, why, lake } => {
                 say(&lake.named()?, &tenant, Wanted::Paused, "tenant pause", why).await?;
                 println!(

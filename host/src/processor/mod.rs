@@ -1,7 +1,13 @@
 //! A thread's time of the processor, and its place among those who want it.
 
+mod account;
+mod turn;
+
 use std::io;
 use std::time::Duration;
+
+pub use self::account::USUAL_WEIGHT;
+pub use self::turn::{Share, Turns, give_way};
 
 /// What the calling thread has had of the processor. Waiting, for it too, does not count.
 pub fn thread_time() -> Duration {
