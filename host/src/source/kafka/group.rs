@@ -220,7 +220,13 @@ impl Reader {
             false => consumer.subscribe(&names),
         };
         match &told {
-            Ok(()) => self.standing.subscribed = wanted,
+            Ok(()) => {
+                self.standing.subscribed = wanted;
+                if self.standing.has_joined {
+                    // From this the group knows it by all of its topics.
+                    self.standing.joined = None;
+                }
+            }
             Err(_) => self.standing.change(),
         }
         self.done("subscribe", told);
