@@ -123,6 +123,12 @@ mod two_tenants;
 /// Tenants that flood and loop, among others that behave: nobody waits for them.
 mod fairness;
 
+/// Tenants that share a consumer: nobody waits for another, and who comes or goes disturbs nobody.
+mod shared_consumer;
+
+/// What a tenant more costs a host that has many.
+mod many_tenants;
+
 /// Components that mean harm, each a tenant of one host: they harm their own rows and no neighbour.
 mod hostile;
 

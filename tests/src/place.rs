@@ -20,12 +20,11 @@ pub fn most_memory(process: u32) -> Option<u64> {
     memory(process, "VmHWM:")
 }
 
-fn memory(process: u32, which: &str) -> Option<u64> {
+/// What the system says of a process's memory under this name, in bytes.
+fn memory(process: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let most = status
-        .lines()
-        .find_map(|line| line.strip_prefix(which))?;
-    let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
+    let found = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = found.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib << 10)
 }
 
@@ -79,6 +78,14 @@ impl Host {
     /// The memory that it has had at most, in MiB.
     pub fn most_memory(&self) -> u64 {
         most_memory(self.child.id()).unwrap() >> 20
+    }
+
+    /// How many threads it has whose names begin so.
+    pub fn threads(&self, name: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|known| known.starts_with(name)).count()
     }
 
     /// The memory that it has now, in bytes.

@@ -19,6 +19,7 @@ use crate::medallion::layer::column;
 use crate::names::Tenant;
 use crate::pipeline::config::{Config, SourceConfig, StartConfig, parse_duration};
 use crate::pipeline::host::Roster;
+use crate::pipeline::kafka::Kafka;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::run::run_tenant;
 use crate::pipeline::verify::verify;
@@ -94,6 +95,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             config,
             lake.clone(),
             sandbox.clone(),
+            Kafka::default(),
             meter.clone(),
             false,
             shutdown,

@@ -7,6 +7,7 @@ use anyhow::bail;
 use super::common::{LakeArgs, block_on, sandbox};
 use super::listen::ListenArgs;
 use crate::pipeline::host::{Host, Options, Roster};
+use crate::pipeline::kafka::Kafka;
 
 /// Run pipelines: read their sources into bronze, silver and gold tables until stopped
 ///
@@ -25,6 +26,13 @@ pub struct Args {
     /// saved. For a developer's machine
     #[arg(long)]
     watch: bool,
+    /// The Kafka consumer group of pipelines whose TOML names none
+    ///
+    /// Pipelines of a group, with the same brokers and properties, share one consumer, which a host
+    /// of many tenants wants. Without it, each has a group of its own, `assay-<tenant>`. Hosts with
+    /// the same group share the partitions of a topic: no two tenants in it may read the same.
+    #[arg(long, env = "ASSAY_GROUP", value_name = "NAME")]
+    group: Option<String>,
     #[command(flatten)]
     lake: LakeArgs,
     #[command(flatten)]
@@ -41,6 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             pipelines: args.pipelines,
             until_caught_up: args.until_caught_up,
             watch: args.watch,
+            kafka: Kafka::new(args.group),
         };
         let lake = args.lake;
         let open = move |config: &_| lake.open_of(config);

@@ -18,6 +18,7 @@ pub mod answers;
 pub mod change;
 pub mod delete;
 pub mod host;
+pub mod kafka;
 pub mod repair;
 pub mod run;
 pub mod shadow;

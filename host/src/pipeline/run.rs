@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::config::{Config, SourceConfig};
+use super::kafka::Kafka;
 use super::meter::Meter;
 use super::start::{StartError, start};
 use super::worker::{Worker, WorkerError};
-use crate::environment::machine;
 use crate::lake::Lake;
 use crate::plugin::Sandbox;
-use crate::source::{FileSource, KafkaOptions, KafkaSource, SourceError};
+use crate::source::{FileSource, SourceError};
 use crate::told::told;
 
 /// How long to wait before a client is made anew: the group may still have its name.
@@ -38,13 +38,14 @@ pub async fn run_tenant(
     config: Config,
     lake: Lake,
     sandbox: Arc<Sandbox>,
+    kafka: Kafka,
     meter: Arc<Meter>,
     until_caught_up: bool,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
     loop {
         let with = (sandbox.clone(), meter.clone(), shutdown.clone());
-        match run_once(&config, &lake, with, until_caught_up).await {
+        match run_once(&config, &lake, &kafka, with, until_caught_up).await {
             Err(error) if error.wants_another_client() => {
                 tracing::warn!("{}; trying again", told(&error));
                 tokio::select! {
@@ -75,43 +76,18 @@ impl RunError {
 async fn run_once(
     config: &Config,
     lake: &Lake,
+    kafka: &Kafka,
     (sandbox, meter, shutdown): (Arc<Sandbox>, Arc<Meter>, watch::Receiver<bool>),
     until_caught_up: bool,
 ) -> Result<(), RunError> {
     let layers = start(lake, config, sandbox, meter.clone()).await?;
-    match &config.source {
-        SourceConfig::File { path } => {
-            let source = FileSource::new(config.resolve(path), until_caught_up)?;
-            Worker::new(config, layers, source, meter, until_caught_up, shutdown)
-                .run()
-                .await?;
-        }
-        SourceConfig::Kafka {
-            brokers,
-            topics,
-            group,
-            properties,
-            ..
-        } => {
-            let source = KafkaSource::new(KafkaOptions {
-                brokers: brokers.clone(),
-                topics: topics.clone(),
-                group: group
-                    .clone()
-                    .unwrap_or_else(|| format!("assay-{}", config.tenant)),
-                instance: instance(config),
-                properties: properties.clone(),
-                until_caught_up,
-            })?;
-            Worker::new(config, layers, source, meter, until_caught_up, shutdown)
-                .run()
-                .await?;
-        }
+    if let Some(source) = kafka.source(config, until_caught_up)? {
+        let worker = Worker::new(config, layers, source, meter, until_caught_up, shutdown);
+        worker.run().await?;
+    } else if let SourceConfig::File { path } = &config.source {
+        let source = FileSource::new(config.resolve(path), until_caught_up)?;
+        let worker = Worker::new(config, layers, source, meter, until_caught_up, shutdown);
+        worker.run().await?;
     }
     Ok(())
-}
-
-/// A name by which Kafka knows this host again after a restart, so that it rejoins at once.
-fn instance(config: &Config) -> String {
-    format!("assay-{}-{}", config.tenant, machine())
 }

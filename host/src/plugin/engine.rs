@@ -13,9 +13,11 @@ use super::bindings::exports::assay::rules as exports;
 use super::call::{Fault, Held, Session};
 use super::compile::{CompileLimits, Compiler, Workbench};
 use super::contract::{check_bytes, check_imports, interface, step_of};
+use super::known::Known;
 use super::limits::{Limits, TABLE_ENTRIES};
 use super::usage::{Usage, Used};
 use super::{Description, GroupDescription, PluginError, RowDescription, Step, log, trace};
+use crate::names::Digest;
 
 /// How often calls look at their deadlines, and whether others wait for the processor.
 const TICK: Duration = Duration::from_millis(5);
@@ -40,11 +42,17 @@ pub struct Sandbox {
     engine: Engine,
     linker: Linker<Held>,
     workbench: Workbench,
+    /// Nothing, where everything is to be compiled anew.
+    known: Option<Known>,
 }
 
 /// A component, compiled. Cheap to clone, and to be shared by whatever uses the same bytes.
 #[derive(Clone)]
-pub struct Component(Arc<Compiled>);
+pub struct Component {
+    compiled: Arc<Compiled>,
+    /// Of this one and its clones, whoever else has the same code.
+    own: Arc<()>,
+}
 
 pub(super) struct Compiled {
     pub pre: InstancePre<Held>,
@@ -115,6 +123,7 @@ impl Sandbox {
             engine,
             linker,
             workbench,
+            known: keep.then(Known::default),
         }))
     }
 
@@ -150,6 +159,24 @@ impl Sandbox {
         wanted: Option<Step>,
         limits: &CompileLimits,
     ) -> Result<Component, PluginError> {
+        let name = (Digest::of(wasm), wanted);
+        let known = self.known.as_ref();
+        if let Some(compiled) = known.and_then(|known| known.get(&name)) {
+            return Ok(Component::of(compiled));
+        }
+        let compiled = Arc::new(self.prepare(wasm, wanted, limits)?);
+        Ok(Component::of(match known {
+            Some(known) => known.put(name, compiled),
+            None => compiled,
+        }))
+    }
+
+    fn prepare(
+        self: &Arc<Self>,
+        wasm: &[u8],
+        wanted: Option<Step>,
+        limits: &CompileLimits,
+    ) -> Result<Compiled, PluginError> {
         check_bytes(wasm)?;
         let compiled = self.workbench.component(&self.engine, wasm, limits)?;
         let shape = compiled.component_type();
@@ -168,7 +195,7 @@ impl Sandbox {
         };
         let pre = self.linker.instantiate_pre(&compiled).map_err(unlike)?;
         let exports = Exports::find(&pre, step).map_err(unlike)?;
-        Ok(Component(Arc::new(Compiled {
+        Ok(Compiled {
             pre,
             exports,
             step,
@@ -176,11 +203,16 @@ impl Sandbox {
             imports,
             names,
             _sandbox: self.clone(),
-        })))
+        })
     }
 }
 
 impl Component {
+    fn of(compiled: Arc<Compiled>) -> Self {
+        let own = Arc::default();
+        Self { compiled, own }
+    }
+
     /// Configures a fresh instance with `params` (the text of a JSON object), and asks it what it
     /// reads and makes.
     ///
@@ -211,31 +243,31 @@ impl Component {
     }
 
     pub fn step(&self) -> Step {
-        self.0.step
+        self.compiled.step
     }
 
     /// The contract that it was written against, as in `assay:rules@0.1.0`.
     pub fn contract(&self) -> &str {
-        &self.0.contract
+        &self.compiled.contract
     }
 
     /// What it asks for from outside, by its full names.
     pub fn imports(&self) -> &[String] {
-        &self.0.imports
+        &self.compiled.imports
     }
 
     /// What it offers, by its full names.
     pub fn exports(&self) -> &[String] {
-        &self.0.names
+        &self.compiled.names
     }
 
-    /// Whether anybody else holds it, configured or not.
+    /// Whether anybody else holds it, configured or not, of those who have it from here.
     pub fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        Arc::strong_count(&self.own) > 1
     }
 
     pub(super) fn compiled(&self) -> &Compiled {
-        &self.0
+        &self.compiled
     }
 }
 

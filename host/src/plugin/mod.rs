@@ -16,6 +16,8 @@ mod contract;
 
 mod compile;
 
+mod known;
+
 mod engine;
 
 mod description;

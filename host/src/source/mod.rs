@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 pub use broker::Broker;
 pub use error::SourceError;
 pub use file::FileSource;
-pub use kafka::{KafkaOptions, KafkaSource, beginnings, bounds, partitions_of};
+pub use kafka::{KafkaClients, KafkaOptions, KafkaSource, beginnings, bounds, partitions_of};
 pub use memory::MemorySource;
 pub use producer::Producer;
 pub use records::schema;
@@ -81,7 +81,8 @@ pub enum Event {
         starts: oneshot::Sender<Vec<(Partition, Start)>>,
     },
     /// Everything of this epoch is about to go, or to be assigned anew. The source waits for
-    /// `done`; no records follow until the next `Assigned`.
+    /// `done`, for a few seconds at most where other readers would wait with it: the tables turn
+    /// away what another has taken up by then. No records follow until the next `Assigned`.
     Revoked {
         epoch: u64,
         partitions: Vec<Partition>,

@@ -1,6 +1,6 @@
 //! The pipelines' TOMLs as they come, change and go.
 //!
-//! Folders are looked at once a second, which works on every file system. What changed must look
+//! Folders are looked at over and over, which works on every file system. What changed must look
 //! the same twice before it counts: it may be half written, or be about to be replaced.
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use self::folder::{Folder, News};
 pub use self::roster::{Known, Roster, State};
 use super::config::{Config, ConfigError};
+use super::kafka::Kafka;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
 use super::watch::Watch;
@@ -35,8 +36,11 @@ const FAREWELL: Duration = Duration::from_secs(8);
 
 type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How often TOMLs and what the lake says of tenants are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the TOMLs are looked at. One counts once it has looked the same twice: soon enough that
+/// nobody waits for it, and longer than a copy that is under way stands still.
+const LOOK: Duration = Duration::from_millis(300);
+/// How often it is looked at what the lake says of tenants.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// How a host is to run.
 pub struct Options {
@@ -46,6 +50,8 @@ pub struct Options {
     pub until_caught_up: bool,
     /// Have edits judge as they are saved.
     pub watch: bool,
+    /// How Kafka is read.
+    pub kafka: Kafka,
 }
 
 /// Why a host's tenant can't run.
@@ -84,6 +90,8 @@ pub struct Host<O> {
     tasks: HashMap<Id, Tenant>,
     /// By the lake's URL: what it says of its tenants.
     standings: BTreeMap<String, Standings>,
+    /// When it was last looked at what these say.
+    followed: Instant,
     stopping: bool,
     /// What could not run, or stopped by itself.
     failed: Vec<String>,
@@ -113,6 +121,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             running: JoinSet::new(),
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
+            followed: Instant::now(),
             stopping: false,
             failed: Vec::new(),
         })
@@ -192,7 +201,9 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         for news in self.folder.news() {
             self.take_up(news).await;
         }
-        self.follow().await;
+        if self.followed.elapsed() >= FOLLOW {
+            self.follow().await;
+        }
     }
 
     async fn take_up(&mut self, news: News) {
@@ -311,12 +322,14 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         let share = lake.share().clone();
         let watch = self.options.watch.then(|| Watch::new(&config));
         let sandbox = self.sandbox.clone();
+        let kafka = self.options.kafka.clone();
         let until_caught_up = self.options.until_caught_up;
         let work = async move {
             let host = run_tenant(
                 config,
                 lake.clone(),
                 sandbox.clone(),
+                kafka,
                 known.meter,
                 until_caught_up,
                 shutdown,
@@ -338,6 +351,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
 
     /// Does what the lake says of the tenants.
     async fn follow(&mut self) {
+        self.followed = Instant::now();
         for (lake, standings) in &mut self.standings {
             if let Err(error) = standings.refresh().await {
                 tracing::warn!(lake, %error, "which tenants are paused can't be read; looking again");

@@ -1,7 +1,7 @@
 //! What flows: a chunk for each partition that is being read, and how far it is from its end.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::records::{Chunk, Record};
 use super::super::{Records, SourceError};
@@ -151,9 +151,8 @@ impl Flow {
         Ok(records)
     }
 
-    /// How long to wait for a message at most: shortly where rows are to be cut soon.
-    pub fn patience(&self) -> Duration {
-        let waiting = self.parts.iter().any(|part| !part.chunk.is_empty());
-        Duration::from_millis(if waiting { 10 } else { 50 })
+    /// Rows are to be cut soon.
+    pub fn is_waiting(&self) -> bool {
+        self.parts.iter().any(|part| !part.chunk.is_empty())
     }
 }

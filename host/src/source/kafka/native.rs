@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::time::Duration;
+use std::thread::Thread;
 
 use rdkafka::bindings as rd;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -18,6 +18,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::super::SourceError;
 use super::REQUEST;
+use super::queue::Queue;
 use super::topics::{self, Asked, Described};
 use crate::names::Offset;
 
@@ -52,22 +53,10 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, text: &str) {
 
 /// A consumer and its queue. Any thread may use it, but only one may poll.
 pub struct Client {
+    // Given back before the consumer is, which is dropped after it.
+    queue: Queue,
     consumer: BaseConsumer<Logged>,
-    queue: NonNull<rd::rd_kafka_queue_t>,
     asked: Asked,
-}
-
-// SAFETY: librdkafka's handles may be used from any thread at once; `queue` is freed only in `drop`.
-unsafe impl Send for Client {}
-// SAFETY: as above.
-unsafe impl Sync for Client {}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // SAFETY: the reference was taken in `new`, is given back once, and before the consumer,
-        // which is dropped after this returns.
-        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) }
-    }
 }
 
 impl Client {
@@ -81,14 +70,14 @@ impl Client {
         // SAFETY: the handle is alive. Each function hands out a reference of its own. Outside of a
         // group there is no consumer queue, and what is heard stays in the main one.
         let queue = unsafe {
-            NonNull::new(rd::rd_kafka_queue_get_consumer(handle))
-                .or_else(|| NonNull::new(rd::rd_kafka_queue_get_main(handle)))
+            Queue::of(rd::rd_kafka_queue_get_consumer(handle))
+                .or_else(|| Queue::of(rd::rd_kafka_queue_get_main(handle)))
         };
         let queue = queue
             .ok_or_else(|| KafkaError::ClientCreation("there is no consumer queue".to_owned()))?;
         Ok(Self {
-            consumer,
             queue,
+            consumer,
             asked: Asked::default(),
         })
     }
@@ -112,21 +101,14 @@ impl Client {
         )
     }
 
-    /// What happened next, waiting for it at most this long.
-    pub fn poll(&self, wait: Duration) -> Option<Happened<'_>> {
-        let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive as long as `self`. The event belongs to whom polled it.
-        let event = unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), wait) };
-        NonNull::new(event).map(|event| Happened {
-            event,
-            client: PhantomData,
-        })
+    /// What happened next, if anything did.
+    pub fn poll(&self) -> Option<Happened<'_>> {
+        self.queue.poll()
     }
 
-    /// Makes a `poll` that waits return at once.
-    pub fn wake(&self) {
-        // SAFETY: the queue is alive as long as `self`.
-        unsafe { rd::rd_kafka_queue_yield(self.queue.as_ptr()) }
+    /// Has a thread that is parked go on when something happens.
+    pub fn wakes(&self, thread: Thread) {
+        self.queue.wakes(thread);
     }
 
     /// The end of a partition as its last fetch told it, without asking anybody.
@@ -149,9 +131,9 @@ impl Client {
 }
 
 /// An event of the queue, which is freed with this.
-pub struct Happened<'c> {
+pub struct Happened<'q> {
     event: NonNull<rd::rd_kafka_event_t>,
-    client: PhantomData<&'c Client>,
+    queue: PhantomData<&'q Queue>,
 }
 
 /// What an event says.
@@ -185,6 +167,15 @@ impl Drop for Happened<'_> {
 }
 
 impl Happened<'_> {
+    /// # Safety
+    /// The event was polled just now, and nobody else frees it.
+    pub(super) unsafe fn of(event: NonNull<rd::rd_kafka_event_t>) -> Self {
+        Self {
+            event,
+            queue: PhantomData,
+        }
+    }
+
     /// What happened. A message is handed out by the first call only.
     pub fn what(&self) -> What<'_> {
         // SAFETY: the event is alive as long as `self`.

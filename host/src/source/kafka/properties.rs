@@ -7,7 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use super::super::SourceError;
-use super::KafkaOptions;
+use super::Settings;
 use crate::environment;
 
 /// Properties that exactly-once stands on, with the reason that an operator who sets another value
@@ -117,25 +117,28 @@ pub fn plain(
 ///
 /// # Errors
 /// As [`plain`].
-pub fn member(options: &KafkaOptions) -> Result<ClientConfig, SourceError> {
-    let mut config = plain(&options.brokers, &options.properties)?;
+pub fn member(settings: &Settings) -> Result<ClientConfig, SourceError> {
+    let mut config = plain(&settings.brokers, &settings.properties)?;
     for (name, value) in MEMBER_DEFAULTS {
-        if !options.properties.contains_key(name) {
+        if !settings.properties.contains_key(name) {
             config.set(name, value);
         }
     }
     for (name, value, _) in HELD {
         config.set(name, value);
     }
-    config.set("group.id", &options.group);
-    let protocol = options.properties.get("group.protocol").map(String::as_str);
+    config.set("group.id", &settings.group);
+    let protocol = settings
+        .properties
+        .get("group.protocol")
+        .map(String::as_str);
     // A group of the protocol `consumer` turns a member of a known name away until the session of
     // the one before it has ended, for good as librdkafka takes it: after a kill the host would
     // start in vain. There, members without a name leave at once and come back at once.
-    if protocol != Some("consumer") && !options.properties.contains_key("group.instance.id") {
-        config.set("group.instance.id", &options.instance);
+    if protocol != Some("consumer") && !settings.properties.contains_key("group.instance.id") {
+        config.set("group.instance.id", &settings.instance);
     }
-    let strategy = options
+    let strategy = settings
         .properties
         .contains_key("partition.assignment.strategy");
     if protocol != Some("consumer") && !strategy {
@@ -173,10 +176,9 @@ pub fn refused(error: KafkaError) -> SourceError {
 mod tests {
     use super::*;
 
-    fn options(name: &str, value: &str) -> KafkaOptions {
-        KafkaOptions {
+    fn options(name: &str, value: &str) -> Settings {
+        Settings {
             brokers: "localhost:9092".to_owned(),
-            topics: vec!["sales".to_owned()],
             group: "assay".to_owned(),
             instance: "one".to_owned(),
             properties: [(name.to_owned(), value.to_owned())].into(),

@@ -1,232 +1,216 @@
 //! The thread that polls: messages into chunks, and everything else to where it is met.
 //!
-//! It never blocks for the reader: while events wait for room it goes on in small steps, so that
-//! the group always finds it alive. A rebalance that comes in the middle of one waits its turn.
+//! It waits for no member and for no answer of the cluster, so that the group always finds it alive
+//! and nobody waits for another. A rebalance that comes in the middle of one waits its turn.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc as std_mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 
-use super::KafkaOptions;
-use super::assignment::{Phase, Rebalance};
-use super::flow::Flow;
-use super::native::{Client, Place, What, list};
-use super::trouble::Trouble;
-use crate::names::Partition;
-use crate::source::{Event, SourceError};
+use super::asks::Asks;
+use super::group::{Rebalance, Standing};
+use super::hub::{Command, Hub};
+use super::member::{Leaver, Member};
+use super::native::{Client, Failure, What};
+use super::trouble::stops;
+use super::{Settings, WAITING_BYTES};
+use crate::source::SourceError;
 
-/// How many messages are taken at most before everything else has its turn.
-const BURST: usize = 1_024;
-/// How long the reader may leave no room before the partitions are paused: below the shortest
-/// sensible `max.poll.interval.ms`, and above what a batch takes to commit, since what librdkafka
-/// had fetched is fetched again afterwards.
-const LONG_BLOCKED: Duration = Duration::from_secs(5);
-/// How long a member that was given nothing waits before that counts as being caught up: partitions
-/// that move to it come only after the other members gave them back.
-const NOTHING_TO_DO: Duration = Duration::from_secs(15);
-
-/// What the other side asks for.
-pub enum Command {
-    Restart,
-    Close,
-}
+/// How long the thread rests at most where something is to be done soon.
+const SOON: Duration = Duration::from_millis(5);
+/// How long it rests at most; what happens meanwhile wakes it.
+const REST: Duration = Duration::from_millis(100);
 
 /// The thread's own state.
 pub struct Reader {
     pub(super) client: Arc<Client>,
-    pub(super) options: KafkaOptions,
-    pub(super) commands: std_mpsc::Receiver<Command>,
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) outbox: VecDeque<Event>,
-    pub(super) blocked: Option<Instant>,
-    pub(super) throttled: bool,
-    pub(super) closing: bool,
-    pub(super) phase: Phase,
-    pub(super) epoch: u64,
-    /// The partitions that were last told to be assigned.
-    pub(super) told: Vec<Partition>,
-    /// What the group gave us.
-    pub(super) held: BTreeSet<Place>,
-    /// What of that librdkafka was told to read.
-    pub(super) assigned: BTreeSet<Place>,
-    /// The group waits to hear that we took what it gave.
-    pub(super) unanswered: bool,
+    pub(super) settings: Arc<Settings>,
+    pub(super) members: BTreeMap<u64, Member>,
+    pub(super) standing: Standing,
     pub(super) rebalances: VecDeque<Rebalance>,
-    pub(super) restart: bool,
-    pub(super) flow: Flow,
-    pub(super) caught_up: bool,
-    /// Since when nothing is assigned.
-    pub(super) idle: Instant,
-    pub(super) trouble: Trouble,
+    hub: Arc<Hub>,
+    commands: std_mpsc::Receiver<Command>,
+    asks: Asks,
+    /// Those that wait for the client's end.
+    last: Vec<oneshot::Sender<()>>,
+    /// Why the client can't go on.
+    broken: Option<Broken>,
+}
+
+/// Why a client can't go on.
+enum Broken {
+    Failed(Failure),
+    /// The wall clock was set back, by so many seconds.
+    SetBack(u64),
 }
 
 impl Reader {
-    pub fn new(
-        client: Arc<Client>,
-        options: KafkaOptions,
-        commands: std_mpsc::Receiver<Command>,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
+    /// Without members yet, by the thread that will run it.
+    pub fn new(client: Arc<Client>, hub: Arc<Hub>, commands: std_mpsc::Receiver<Command>) -> Self {
+        client.wakes(std::thread::current());
+        let settings = hub.settings.clone();
         Self {
+            asks: Asks::new(client.clone(), settings.clone()),
             client,
-            options,
-            commands,
-            events,
-            outbox: VecDeque::new(),
-            blocked: None,
-            throttled: false,
-            closing: false,
-            phase: Phase::Checking {
-                again: Instant::now(),
-            },
-            epoch: 0,
-            told: Vec::new(),
-            held: BTreeSet::new(),
-            assigned: BTreeSet::new(),
-            unanswered: false,
+            settings,
+            members: BTreeMap::new(),
+            standing: Standing::default(),
             rebalances: VecDeque::new(),
-            restart: false,
-            flow: Flow::default(),
-            caught_up: false,
-            idle: Instant::now(),
-            trouble: Trouble::default(),
+            hub,
+            commands,
+            last: Vec::new(),
+            broken: None,
         }
     }
 
-    /// Runs until it is told to close, or nobody listens any more.
+    /// Runs until the last member has left, or the client can't go on.
     pub fn run(mut self) {
-        while !self.closing {
+        while self.broken.is_none() && !(self.members.is_empty() && self.hub.is_over()) {
             self.listen();
-            self.deliver();
-            self.advance();
             self.poll();
-            self.cut();
+            self.serve_group();
+            if !self.serve_members() {
+                std::thread::park_timeout(self.patience());
+            }
         }
+        self.end();
     }
 
     fn listen(&mut self) {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::Restart) => self.restart = true,
-                Err(std_mpsc::TryRecvError::Empty) => return,
-                Ok(Command::Close) | Err(std_mpsc::TryRecvError::Disconnected) => {
-                    self.closing = true;
-                    return;
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Join(joining) => {
+                    let (client, settings) = (self.client.clone(), self.settings.clone());
+                    if let Some(mut member) = Member::new(joining, client, settings) {
+                        // Of one that read the same before it, and left just now.
+                        member.held = self.standing.held_of(&member.topics).into_iter().collect();
+                        self.members.insert(member.id, member);
+                    }
                 }
+                Command::Restart(id) => {
+                    if let Some(member) = self.members.get_mut(&id) {
+                        member.restart = true;
+                    }
+                }
+                Command::Close(id) => self.close(id),
+                Command::Forsake(by) => self.broken = Some(Broken::SetBack(by)),
             }
         }
     }
 
-    /// Hands out what there is room for.
-    fn deliver(&mut self) {
-        while let Some(event) = self.outbox.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.outbox.push_front(event);
-                    break;
-                }
-                Err(TrySendError::Closed(_)) => {
-                    self.closing = true;
-                    return;
-                }
-            }
-        }
-        if self.outbox.is_empty() {
-            self.blocked = None;
-            if std::mem::take(&mut self.throttled) {
-                self.resume();
-            }
+    /// A member leaves; its partitions stay where they are until the group has heard of it.
+    fn close(&mut self, id: u64) {
+        let Some(mut member) = self.members.remove(&id) else {
             return;
-        }
-        let since = *self.blocked.get_or_insert_with(Instant::now);
-        if !self.throttled && since.elapsed() > LONG_BLOCKED {
-            self.throttled = true;
-            self.pause();
-        }
-    }
-
-    pub(super) fn pause(&self) {
-        let places = list(self.assigned.iter().map(|place| (place, None)));
-        if let Err(error) = self.client.consumer().pause(&places) {
-            tracing::debug!(%error, "could not pause");
+        };
+        member.halt();
+        self.standing.change();
+        let finished = member.end().finished;
+        if self.members.is_empty() && self.hub.is_over() {
+            self.last.push(finished);
+        } else {
+            let _ = finished.send(());
         }
     }
 
-    fn resume(&self) {
-        let places = list(self.flow.places().map(|place| (place, None)));
-        if let Err(error) = self.client.consumer().resume(&places) {
-            tracing::debug!(%error, "could not resume");
-        }
-    }
-
-    /// Messages are left where they are while there is no room, until the partitions are paused:
-    /// then what comes is not messages.
+    /// Takes in what the client says that is nobody's own, and what was asked.
     fn poll(&mut self) {
-        if !self.outbox.is_empty() && !self.throttled {
-            std::thread::sleep(Duration::from_millis(1));
-            return;
-        }
         let client = self.client.clone();
-        let mut wait = self.flow.patience();
-        for _ in 0..BURST {
-            let Some(happened) = client.poll(wait) else {
-                return;
-            };
-            wait = Duration::ZERO;
+        while let Some(happened) = client.poll() {
             match happened.what() {
-                What::Message(message) => self.flow.push(&message),
-                What::End(place, offset) => self.flow.reached_end(&place, offset),
                 What::Assign(places) => self.rebalances.push_back(Rebalance::Assign(places)),
                 What::Revoke(places) => self.rebalances.push_back(Rebalance::Revoke(places)),
-                What::Failure(failure) => {
-                    let client = &self.client;
-                    let told = self
-                        .trouble
-                        .meet(&failure, client, &self.options, &mut self.flow);
-                    self.tell(told);
+                What::Failure(failure) => self.meet(failure),
+                // Of a partition that nobody reads any more.
+                What::Message(_) | What::End(..) | What::Nothing => {}
+            }
+        }
+        while let Some((ticket, answer)) = self.asks.answered() {
+            let Some(member) = self.members.get_mut(&ticket.member) else {
+                continue;
+            };
+            let was_checked = member.is_checked;
+            member.answered(ticket, answer);
+            if member.is_checked != was_checked {
+                self.standing.change();
+            }
+        }
+    }
+
+    /// A failure of a topic is its reader's; what is nobody's own is everybody's, and the client's
+    /// end where that can't go on.
+    fn meet(&mut self, failure: Failure) {
+        let own = failure.place.as_ref().map(|(topic, _)| topic.as_str());
+        if own.is_none() && stops(&failure, &self.settings) {
+            self.broken = Some(Broken::Failed(failure));
+            return;
+        }
+        for member in self.members.values_mut() {
+            if own.is_none_or(|topic| member.reads(topic)) {
+                member.meet(&failure, &mut self.asks);
+            }
+        }
+    }
+
+    /// Gives each member its turn; whether there was something to do.
+    fn serve_members(&mut self) -> bool {
+        let share = WAITING_BYTES / self.members.len().max(1);
+        let mut is_busy = false;
+        for member in self.members.values_mut() {
+            member.deliver(share);
+            member.advance(&mut self.asks, self.standing.takes_from(member.id));
+            is_busy |= member.poll(&mut self.asks);
+            member.cut();
+        }
+        is_busy
+    }
+
+    fn patience(&self) -> Duration {
+        let members = self.members.values().map(Member::patience);
+        let unsettled = self.standing.is_unsettled() || !self.rebalances.is_empty();
+        members
+            .chain(unsettled.then_some(SOON))
+            .min()
+            .unwrap_or(REST)
+            .min(REST)
+    }
+
+    /// Ends the client, then says what is still to be said to each.
+    fn end(mut self) {
+        self.hub.end();
+        // Who joined meanwhile is told as well.
+        self.listen();
+        if let Some(broken) = self.broken.take() {
+            for member in self.members.values_mut() {
+                match &broken {
+                    Broken::Failed(failure) => member.meet(failure, &mut self.asks),
+                    Broken::SetBack(by) => {
+                        member.stop(None, SourceError::ClockSetBack { by: *by });
+                    }
                 }
-                What::Nothing => {}
-            }
-            if self.flow.is_full() || !self.rebalances.is_empty() {
-                return;
             }
         }
-    }
-
-    pub(super) fn tell(&mut self, event: Option<Event>) {
-        if let Some(Event::Stopped {
-            partition: None, ..
-        }) = event
-        {
-            self.halt();
-            self.phase = Phase::Stopped;
+        let members = std::mem::take(&mut self.members);
+        let members = members.into_iter().map(|(id, member)| (id, member.end()));
+        let mut leavers: BTreeMap<u64, Leaver> = members.collect();
+        leavers.values_mut().for_each(Leaver::deliver);
+        let (commands, last) = (self.commands, self.last);
+        drop((self.asks, self.client));
+        for finished in last {
+            let _ = finished.send(());
         }
-        self.outbox.extend(event);
-    }
-
-    pub(super) fn stop(&mut self, partition: Option<Partition>, reason: SourceError) {
-        self.tell(Some(Event::Stopped { partition, reason }));
-    }
-
-    fn cut(&mut self) {
-        let at_end = self.options.until_caught_up
-            && !self.caught_up
-            && matches!(self.phase, Phase::Steady)
-            && self.epoch > 0
-            && self.flow.is_at_its_end()
-            && (!self.held.is_empty() || self.idle.elapsed() > NOTHING_TO_DO);
-        match self.flow.cut(Instant::now(), at_end) {
-            Ok(records) => self.outbox.extend(records.into_iter().map(Event::Records)),
-            Err(reason) => self.stop(None, reason),
-        }
-        if at_end {
-            self.caught_up = true;
-            self.outbox.push_back(Event::CaughtUp);
+        while !leavers.is_empty() {
+            while let Ok(command) = commands.try_recv() {
+                if let Command::Close(id) = command
+                    && let Some(leaver) = leavers.remove(&id)
+                {
+                    let _ = leaver.finished.send(());
+                }
+            }
+            leavers.values_mut().for_each(Leaver::deliver);
+            std::thread::park_timeout(REST);
         }
     }
 }

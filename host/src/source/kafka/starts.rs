@@ -6,7 +6,8 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
 use super::super::{SourceError, Start};
-use super::{REQUEST, request_failed};
+use super::REQUEST;
+use super::cluster::request_failed;
 use crate::names::{Offset, Partition};
 
 /// Where a partition is read from, and where it ended when that was found out.

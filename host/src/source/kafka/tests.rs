@@ -2,13 +2,18 @@
 //! cluster refuses, needs a real Kafka and is tested with one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::Int64Type;
 
 use super::*;
-use crate::source::{Broker, Producer, Records, Start};
+use crate::names::{Offset, Partition};
+use crate::source::SourceError;
+use crate::source::{Broker, Producer, Records, Source as _, Start};
+
+mod hub;
 
 const TOPIC: &str = "sales";
 
@@ -35,12 +40,16 @@ fn options(broker: &Broker, instance: &str) -> KafkaOptions {
 }
 
 fn produce(broker: &Broker, partitions: i32, texts: impl Iterator<Item = String>) {
+    produce_to(broker, TOPIC, partitions, texts);
+}
+
+fn produce_to(broker: &Broker, topic: &str, partitions: i32, texts: impl Iterator<Item = String>) {
     let mut producer =
         Producer::new(&broker.bootstrap_servers().unwrap(), &BTreeMap::new()).unwrap();
     for (index, text) in texts.enumerate() {
         let partition = i32::try_from(index).unwrap() % partitions;
         producer
-            .send_to(TOPIC, Some(partition), None, Some(text.as_bytes()))
+            .send_to(topic, Some(partition), None, Some(text.as_bytes()))
             .unwrap();
     }
     producer.flush().unwrap();

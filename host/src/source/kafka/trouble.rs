@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::flow::Flow;
-use super::native::{Client, Failure, Place};
-use super::{KafkaOptions, starts, topics};
+use super::native::{Client, Failure};
+use super::{Settings, starts, topics};
 use crate::names::{Offset, Partition};
 use crate::source::{Event, SourceError};
 
@@ -30,44 +29,13 @@ impl Trouble {
         Some(Event::Degraded { text })
     }
 
-    /// What to say about a failure. One of a partition stops its flow.
-    pub fn meet(
-        &mut self,
-        failure: &Failure,
-        client: &Client,
-        options: &KafkaOptions,
-        flow: &mut Flow,
-    ) -> Option<Event> {
-        match failure.code {
-            RDKafkaErrorCode::AutoOffsetReset => {
-                let place = failure.place.as_ref()?;
-                let (partition, position) = flow.find(place)?;
-                flow.stop_one(place);
-                Some(Event::Stopped {
-                    reason: out_of_range(&partition, position, client, options),
-                    partition: Some(partition),
-                })
-            }
-            RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicId => {
-                let reason = missing(failure.place.as_ref(), client, options);
-                match reason {
-                    Some(reason) => Some(stopped(reason)),
-                    None => self.degraded(failure.text.clone()),
-                }
-            }
-            _ => self.other(failure, options),
-        }
-    }
-
-    fn other(&mut self, failure: &Failure, options: &KafkaOptions) -> Option<Event> {
-        let brokers = options.brokers.clone();
+    /// What a failure that is about no partition has to be met with.
+    pub fn meet(&mut self, failure: &Failure, settings: &Settings) -> Option<Event> {
+        let brokers = settings.brokers.clone();
         let reason = failure.text.clone();
         let own = || {
-            let own = options.properties.get("group.instance.id");
-            own.unwrap_or(&options.instance).clone()
+            let own = settings.properties.get("group.instance.id");
+            own.unwrap_or(&settings.instance).clone()
         };
         if failure.code == RDKafkaErrorCode::FencedInstanceId
             || reason.contains("FENCED_INSTANCE_ID")
@@ -90,6 +58,23 @@ impl Trouble {
     }
 }
 
+/// Whether a failure says that a broker does not know a topic: it may know less than its cluster.
+pub fn is_unknown(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId
+    )
+}
+
+/// Whether a client can't go on after a failure that is about no partition.
+pub fn stops(failure: &Failure, settings: &Settings) -> bool {
+    let met = Trouble::default().meet(failure, settings);
+    !is_unknown(failure) && matches!(met, Some(Event::Stopped { .. }))
+}
+
 fn stopped(reason: SourceError) -> Event {
     Event::Stopped {
         partition: None,
@@ -97,14 +82,14 @@ fn stopped(reason: SourceError) -> Event {
     }
 }
 
-/// Why an offset is not there: another topic, expired, or cut off.
-fn out_of_range(
+/// Why an offset is not there: another topic, expired, or cut off. Blocks.
+pub fn out_of_range(
     partition: &Partition,
     position: Offset,
     client: &Client,
-    options: &KafkaOptions,
+    brokers: &str,
 ) -> SourceError {
-    let (topic, brokers) = (&*partition.topic, options.brokers.as_str());
+    let topic = &*partition.topic;
     let found = match client.describe(brokers, &[topic]) {
         Ok(found) => found,
         Err(error) => return error,
@@ -128,16 +113,4 @@ fn out_of_range(
             },
         },
     }
-}
-
-/// Whether a topic that a broker does not know is gone: a broker may know less than its cluster.
-fn missing(place: Option<&Place>, client: &Client, options: &KafkaOptions) -> Option<SourceError> {
-    let names: Vec<&str> = match place {
-        Some((topic, _)) => vec![topic],
-        None => options.topics.iter().map(String::as_str).collect(),
-    };
-    let asked = client.describe(&options.brokers, &names);
-    asked
-        .err()
-        .filter(|error| matches!(error, SourceError::NoSuchTopic { .. }))
 }
