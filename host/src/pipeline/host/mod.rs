@@ -3,6 +3,7 @@
 
 mod folder;
 mod roster;
+mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -17,7 +18,10 @@ use tracing::Instrument as _;
 
 use self::folder::{Folder, News};
 pub use self::roster::{Known, Roster, State};
+use self::waiting::Waiting;
+use super::again::{self, TRIES_BEFORE_THE_END, pause_after};
 use super::config::{Config, ConfigError};
+use super::coordinate::Setback;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
 use super::watch::Watch;
@@ -56,6 +60,15 @@ enum BeginError {
     Lake(#[from] LakeError),
 }
 
+impl BeginError {
+    fn setback(&self) -> Setback {
+        match self {
+            Self::Standing(JournalError::Lake(error)) | Self::Lake(error) => again::of_lake(error),
+            Self::Standing(_) => Setback::Stop,
+        }
+    }
+}
+
 /// A tenant of the host.
 struct Member {
     config: Config,
@@ -81,6 +94,7 @@ pub struct Host<O> {
     tasks: HashMap<Id, Tenant>,
     /// By the lake's URL: what it says of its tenants.
     standings: BTreeMap<String, Standings>,
+    waiting: Waiting,
     stopping: bool,
     /// What could not run, or stopped by itself.
     failed: Vec<String>,
@@ -109,6 +123,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             running: JoinSet::new(),
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
+            waiting: Waiting::default(),
             stopping: false,
             failed: Vec::new(),
         })
@@ -157,6 +172,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
             _ = look.tick(), if follows => self.look().await,
             () = roster.wanted(), if follows => self.follow().await,
+            config = self.waiting.due(), if !self.stopping => self.try_to_begin(config).await,
             else => std::future::pending().await,
         }
     }
@@ -172,7 +188,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     /// Nothing runs, and nothing may begin to. A paused tenant may be resumed, and a folder that
     /// lost its last TOML may get another.
     fn is_over(&self) -> bool {
-        if !self.running.is_empty() {
+        if !self.running.is_empty() || !(self.stopping || self.waiting.is_empty()) {
             return false;
         }
         let known = self.roster.all();
@@ -210,6 +226,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     }
 
     fn let_go(&mut self, tenant: &Tenant) {
+        self.waiting.remove(tenant);
         let Some(member) = self.members.get_mut(tenant) else {
             return;
         };
@@ -243,15 +260,27 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             return;
         }
         self.failed.retain(|failed| *failed != tenant.as_str());
-        let lake = match (self.open)(&config) {
-            Ok(lake) => lake,
-            Err(error) => {
-                tracing::error!(%tenant, "stopped: {}", told(&error));
-                self.failed.push(tenant.to_string());
-                return;
-            }
+        self.waiting.remove(&tenant);
+        self.try_to_begin(config).await;
+    }
+
+    /// Opens a tenant's lake and begins to run it.
+    async fn try_to_begin(&mut self, config: Config) {
+        let tenant = config.tenant.clone();
+        let begun = match self.admit(&config) {
+            Ok(()) => self.begin(&tenant).await,
+            Err(error) => Err(error.into()),
         };
-        let meter = self.roster.get(&tenant).map(|known| known.meter);
+        match begun {
+            Ok(()) => self.waiting.remove(&tenant),
+            Err(error) => self.put_off(config, &error),
+        }
+    }
+
+    fn admit(&mut self, config: &Config) -> Result<(), LakeError> {
+        let tenant = &config.tenant;
+        let lake = (self.open)(config)?;
+        let meter = self.roster.get(tenant).map(|known| known.meter);
         let known = Known {
             pipeline: config.path.clone(),
             lake: lake.clone(),
@@ -259,17 +288,32 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             trust: config.trust.clone(),
             state: State::Running,
         };
-        self.roster.put(&tenant, known);
+        self.roster.put(tenant, known);
         let member = Member {
-            config,
+            config: config.clone(),
             lake,
             stop: None,
             leaves: false,
         };
         self.members.insert(tenant.clone(), member);
-        if let Err(error) = self.begin(&tenant).await {
-            self.stopped(&tenant, &told(&error));
+        Ok(())
+    }
+
+    /// A tenant could not begin: it is tried again, where that may help.
+    fn put_off(&mut self, config: Config, error: &BeginError) {
+        let (tenant, told) = (config.tenant.clone(), told(error));
+        let tries = self.waiting.tries(&tenant) + 1;
+        let is_last = self.options.until_caught_up && tries >= TRIES_BEFORE_THE_END;
+        if error.setback() == Setback::Stop || is_last {
+            self.waiting.remove(&tenant);
+            self.stopped(&tenant, &told);
+            return;
         }
+        tracing::error!(%tenant, error = told, "the tenant can't start; nothing is lost, trying again");
+        if let Some(known) = self.roster.get(&tenant) {
+            known.meter.trouble(&told);
+        }
+        self.waiting.put(config, tries, pause_after(tries));
     }
 
     /// Begins to run a tenant, unless the lake says that it is not to.
@@ -343,8 +387,9 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
                 }
                 (None, Some(State::Paused { .. } | State::Deleted { .. })) => {
                     tracing::info!(%tenant, "resumed");
+                    let config = member.config.clone();
                     if let Err(error) = self.begin(&tenant).await {
-                        self.stopped(&tenant, &told(&error));
+                        self.put_off(config, &error);
                     }
                 }
                 (Some(rest), Some(State::Paused { .. } | State::Stopped { .. })) => {
@@ -386,8 +431,13 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             }
             // What it was told to stop for is over.
             _ if why.is_none() && was_told && !self.stopping => {
-                if let Err(error) = self.begin(&tenant).await {
-                    self.stopped(&tenant, &told(&error));
+                let begun = self.begin(&tenant).await;
+                let config = self
+                    .members
+                    .get(&tenant)
+                    .map(|member| member.config.clone());
+                if let (Err(error), Some(config)) = (begun, config) {
+                    self.put_off(config, &error);
                 }
             }
             _ if why.is_none() => {
@@ -425,3 +475,6 @@ fn resting(standings: &Standings, tenant: &Tenant) -> Option<State> {
         Wanted::Deleted => Some(State::Deleted { by }),
     }
 }
+
+#[cfg(test)]
+mod tests;
