@@ -14,6 +14,7 @@ async fn run(fails: u32, why: ErrorKind) -> (u32, Vec<String>) {
     let toml = folder.path().join("north.toml");
     std::fs::write(&toml, TOML).unwrap();
     std::fs::create_dir(folder.path().join("events")).unwrap();
+    std::fs::write(folder.path().join("events/none.ndjson"), "").unwrap();
     let opened = Arc::new(AtomicU32::new(0));
     let tries = opened.clone();
     let open = move |_: &Config| match tries.fetch_add(1, Ordering::Relaxed) < fails {
