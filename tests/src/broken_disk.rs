@@ -50,7 +50,6 @@ fn a_disk_that_breaks_in_the_middle_of_a_write_is_named_and_costs_no_row() {
     let variables = variables.each_ref().map(|(name, value)| (*name, &**value));
     let run = ["run", pipeline.to_str().unwrap()];
     let mut host = place.host_where("host", &variables, &run);
-    // A lake that can't be used at the start is an error at once.
     host.until("the first is in gold", |_| counted(&place) == 1);
     let mut sold = 1;
     for _ in 0..times {
@@ -81,5 +80,37 @@ fn a_disk_that_breaks_in_the_middle_of_a_write_is_named_and_costs_no_row() {
     assert_eq!(left(&place.lake()), [""; 0]);
     say(&format!(
         "disk: seed {seed}: broke {times} times in a write or sync, which was said {told} times; {sold} sales, each once"
+    ));
+}
+
+/// `ASSAY_DISK_TIMES` says how often, each time in a lake of its own.
+#[test]
+fn a_disk_that_breaks_while_a_tenant_starts_has_it_start_again_by_itself() {
+    let times = number("ASSAY_DISK_TIMES").unwrap_or(3);
+    let seed = number("ASSAY_DISK_SEED").unwrap_or(1);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut told = 0;
+    for _ in 0..times {
+        let place = Place::new();
+        let events = place.write("events/sales.ndjson", sale(0));
+        let pipeline = place.retail_from_files(&events, &[("every = \"5s\"", "every = \"100ms\"")]);
+        let machine = Machine::new(&place.lake());
+        machine.break_disk(1 + random.next_u32() % WRITES);
+        let variables = machine.variables();
+        let variables = variables.each_ref().map(|(name, value)| (*name, &**value));
+        let run = ["run", pipeline.to_str().unwrap()];
+        let mut host = place.host_where("host", &variables, &run);
+        host.until("the first is in gold", |_| counted(&place) == 1);
+        assert!(machine.has_broken(), "the disk is whole");
+        let said = host.said();
+        told += said.matches(BROKEN).count();
+        let (ended, log) = host.stop();
+        assert!(ended.success(), "{log}");
+        place.run_to_the_end(&pipeline);
+        has_each_once(&place, &(0..1).collect(), &[]);
+    }
+    assert!(told > 0, "it is never said");
+    say(&format!(
+        "disk: seed {seed}: broke {times} times in a start, which was said {told} times"
     ));
 }

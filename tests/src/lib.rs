@@ -96,6 +96,9 @@ mod phases;
 /// Hosts that die in the middle of a rebalance.
 mod rebalance;
 
+/// A run that is to end, and another member of its group that stands still.
+mod others;
+
 /// Rule sets that fail on the rows that are theirs.
 mod rules_fail;
 

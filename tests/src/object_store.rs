@@ -70,21 +70,29 @@ fn two_hosts_and_a_kill(store: &Emulator) {
     holds_all(&place, store, "6000");
 }
 
-/// `ASSAY_STORE_KILLS` says how often either host is killed and started again, in turn, while more
-/// comes in; `ASSAY_STORE_SEED` where to begin.
 #[test]
 fn two_hosts_that_are_killed_in_turn_on_azure_leave_each_sale_once() {
+    kills_in_turn("azure", &Emulator::azure());
+}
+
+#[test]
+fn two_hosts_that_are_killed_in_turn_on_s3_leave_each_sale_once() {
+    kills_in_turn("s3", &Emulator::s3());
+}
+
+/// `ASSAY_STORE_KILLS` says how often either host is killed and started again, in turn, while more
+/// comes in; `ASSAY_STORE_SEED` where to begin.
+fn kills_in_turn(name: &str, store: &Emulator) {
     let kills = told("ASSAY_STORE_KILLS").unwrap_or(2);
     let seed = told("ASSAY_STORE_SEED").unwrap_or(1);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let store = Emulator::azure();
     let mut place = Place::new();
     place.set("ASSAY_LAKE", store.uri);
     let (count, text) = ((1_000 + kills * 400).to_string(), seed.to_string());
     let generate = ["generate", "sales", "--count", &count, "--seed", &text];
     let copies = ["--duplicates", "0.2", "--stores", "10", "--ids"];
     place.assay(&[&generate[..], &copies].concat()).well();
-    let pipelines = halves(&place, &store);
+    let pipelines = halves(&place, store);
     place.set("LAKE_SECRET", store.secret);
     store.tell(&mut place);
 
@@ -129,9 +137,9 @@ fn two_hosts_that_are_killed_in_turn_on_azure_leave_each_sale_once() {
         let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
         place.assay(&run).well();
     }
-    holds_all(&place, &store, &count);
+    holds_all(&place, store, &count);
     crate::chaos::say(&format!(
-        "azure: seed {seed}: {kills} kills of two hosts; {count} events, 0 lost, 0 doubled, gold exact"
+        "{name}: seed {seed}: {kills} kills of two hosts; {count} events, 0 lost, 0 doubled, gold exact"
     ));
 }
 

@@ -365,8 +365,21 @@ impl Place {
 
     /// Starts a host of a machine of this name that dies where `FAILPOINTS` says.
     pub fn mortal_on(&self, machine: &str, points: &str, arguments: &[&str]) -> Host {
+        self.host_at(points, machine, &[], arguments)
+    }
+
+    /// Starts a host of a machine of this name that does at points what `FAILPOINTS` says, with these
+    /// environment variables.
+    pub fn host_at(
+        &self,
+        points: &str,
+        machine: &str,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Host {
         let mut command = self.faulty("seed=1", arguments);
         command.env("HOSTNAME", machine).env("FAILPOINTS", points);
+        command.envs(variables.iter().copied());
         self.host_of(machine, command)
     }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -55,25 +56,44 @@ fn sales(place: &Place, count: u64) -> (PathBuf, PathBuf, Vec<i64>) {
     (calm, poisoned, offsets)
 }
 
-/// `ASSAY_POISON_EVENTS` says among how many sales. What the poison costs is said, and not held to
-/// anything: a debug build beside others tells little.
+/// What a run cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    processor: Duration,
+    wall: Duration,
+}
+
+/// The runs of each kind, in turn.
+const RUNS: usize = 2;
+
+/// `ASSAY_POISON_EVENTS` says among how many sales, `ASSAY_POISON_RUNS` how often with and without
+/// poison. What the poison costs is said, and not held to anything: a debug build beside others tells
+/// little.
 #[test]
 fn each_poisonous_line_is_in_quarantine_once_at_its_offset() {
     let place = Place::new();
     let count = told("ASSAY_POISON_EVENTS").unwrap_or(20_000);
+    let runs = told("ASSAY_POISON_RUNS").map_or(RUNS, |runs| usize::try_from(runs).unwrap());
     let (calm, poisoned, offsets) = sales(&place, count);
-    // In a lake of its own each time but the last; the least is what other processes cost least.
-    let run = |events: &PathBuf, lakes: [&str; 2]| {
+    // In a lake of its own each time; the last is looked at.
+    let run = |events: &Path, lake: &Path| {
         let pipeline = place.retail_from_files(events, &[]);
-        let runs = lakes.map(|lake| {
-            let lake = place.path().join(lake);
-            let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
-            place.measured(&[&run[..], &["--lake", lake.to_str().unwrap()]].concat())
-        });
-        runs.into_iter().min().unwrap()
+        let run = ["run", pipeline.to_str().unwrap(), "--until-caught-up"];
+        let since = Instant::now();
+        let processor = place.measured(&[&run[..], &["--lake", lake.to_str().unwrap()]].concat());
+        let wall = since.elapsed();
+        Cost { processor, wall }
     };
-    let without = run(&calm, ["calm", "calm-again"]);
-    let with = run(&poisoned, ["poisoned-before", "lake"]);
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for last in (0..runs).rev() {
+        let calm_lake = place.path().join("calm");
+        without.push(run(&calm, &calm_lake));
+        std::fs::remove_dir_all(&calm_lake).unwrap();
+        with.push(run(&poisoned, &place.lake()));
+        if last > 0 {
+            std::fs::remove_dir_all(place.lake()).unwrap();
+        }
+    }
 
     let refused = place.columns("retail/quarantine", &["_offset", "rule"]);
     let mut found: Vec<i64> = refused
@@ -108,10 +128,31 @@ fn each_poisonous_line_is_in_quarantine_once_at_its_offset() {
     let books = place.assay(&["verify"]).well();
     assert!(books.contains("the books balance"), "{books}");
 
-    let dearer = with.as_secs_f64() / without.as_secs_f64() - 1.0;
+    let bytes = |events: &Path| std::fs::metadata(events).unwrap().len() >> 20;
     crate::chaos::say(&format!(
-        "poison: {} among {count}: processor time {without:?} without, {with:?} with ({:+.0} %)",
+        "poison: {} among {count} sales, {} MiB instead of {}, {runs} runs of each in turn; processor time {}; events a second {}",
         offsets.len(),
-        dearer * 100.0
+        bytes(&poisoned),
+        bytes(&calm),
+        compared(&without, &with, |cost| cost.processor.as_secs_f64()),
+        compared(&without, &with, |cost| count as f64
+            / cost.wall.as_secs_f64()),
     ));
+}
+
+/// The figures without and with, and what the middle ones of both say.
+fn compared(without: &[Cost], with: &[Cost], figure: impl Fn(&Cost) -> f64) -> String {
+    let figures = |costs: &[Cost]| {
+        let mut figures: Vec<f64> = costs.iter().map(&figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures
+    };
+    let middle =
+        |figures: &[f64]| (figures[(figures.len() - 1) / 2] + figures[figures.len() / 2]) / 2.0;
+    let (without, with) = (figures(without), figures(with));
+    let change = middle(&with) / middle(&without) - 1.0;
+    format!(
+        "{without:.2?} without, {with:.2?} with ({:+.0} %)",
+        change * 100.0
+    )
 }

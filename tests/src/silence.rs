@@ -31,7 +31,8 @@ async fn sales(place: &Place, topic: &str, count: u64) -> PathBuf {
     )
 }
 
-/// `ASSAY_SILENCE_SECONDS` says for how long, `ASSAY_SILENCE_EVENTS` how many wait meanwhile.
+/// `ASSAY_SILENCE_SECONDS` says for how long, `ASSAY_SILENCE_EVENTS` how many wait meanwhile, and
+/// `ASSAY_SILENCE_FROM` how many milliseconds after its start the host must read, 2,500 without it.
 #[tokio::test]
 async fn a_lake_that_does_not_answer_for_long_costs_bounded_memory_and_the_host_goes_on_by_itself()
 {
@@ -39,10 +40,11 @@ async fn a_lake_that_does_not_answer_for_long_costs_bounded_memory_and_the_host_
     let seconds = told("ASSAY_SILENCE_SECONDS").unwrap_or(8);
     let count = told("ASSAY_SILENCE_EVENTS").unwrap_or(200_000);
     let pipeline = sales(&place, "silence", count).await;
-    let silence = format!("silent-from-ms=2500,silent-ms={}", seconds * 1_000);
+    let from = told("ASSAY_SILENCE_FROM").unwrap_or(2_500);
+    let silence = format!("silent-from-ms={from},silent-ms={}", seconds * 1_000);
     let mut host = place.host_under(&silence, &["run", pipeline.to_str().unwrap()]);
     host.until("it reads", |host| host.log().contains("partition assigned"));
-    std::thread::sleep(Duration::from_secs(2 + seconds));
+    std::thread::sleep(Duration::from_millis(from) + Duration::from_secs(seconds));
     let meanwhile = host.most_memory();
     let lake = place.lake();
     let bronze = || place.columns("retail/bronze", &["_offset"]).len() as u64;

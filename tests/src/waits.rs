@@ -45,19 +45,24 @@ pub fn of(place: &Place, end: SystemTime) -> Waits {
 }
 
 impl Waits {
-    /// The longest that a partition went without a commit while messages came.
-    pub fn longest(&self) -> Duration {
-        let waits = self.commits.values().flat_map(|times| {
-            let times: Vec<_> = times
-                .iter()
-                .copied()
-                .filter(|time| *time < self.end)
-                .collect();
-            let between = times.windows(2).map(|pair| since(pair[1], pair[0]));
-            let last = times.last().map(|last| since(self.end, *last));
-            between.chain(last).collect::<Vec<_>>()
+    /// The longest that a partition went without a commit while messages came, and which partition,
+    /// from when on.
+    pub fn longest(&self) -> (Duration, String) {
+        let waits = self.commits.iter().flat_map(|(app_id, times)| {
+            let times = times.iter().copied().filter(|time| *time < self.end);
+            let times: Vec<_> = times.chain([self.end]).collect();
+            let between = times.windows(2);
+            let between = between.map(|pair| (since(pair[1], pair[0]), app_id, pair[0]));
+            between.collect::<Vec<_>>()
         });
-        waits.max().unwrap_or_default()
+        let longest = waits.max_by_key(|(wait, ..)| *wait);
+        longest.map_or_else(Default::default, |(wait, app_id, from)| {
+            let from = since(from, SystemTime::UNIX_EPOCH).as_secs();
+            (
+                wait,
+                format!("{app_id} waited {wait:?} from second {from} on"),
+            )
+        })
     }
 
     /// For each of these moments, how long it was until the first partition had a commit, and until
@@ -82,7 +87,7 @@ impl Waits {
     pub fn told(&self, restarts: &[SystemTime]) -> String {
         /// A restart that took longer than what was left would look quick.
         const ROOM: Duration = Duration::from_secs(12);
-        let longest = self.longest();
+        let (longest, _) = self.longest();
         let longest = format!("the longest wait of a partition was {longest:?}");
         let [first, all] = self.until(restarts, ROOM);
         if all.is_empty() {

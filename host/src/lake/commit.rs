@@ -3,7 +3,9 @@
 //! The promise: a commit is made only if every application id stands where the commit says it
 //! does, every file that it removes is live, and nothing was added to a partition that it watches
 //! since the tail was last handed out. A version is ours only if it carries our batch's id, so a
-//! lost reply, a put that was tried twice, or a kill in its midst all end in one truth.
+//! lost reply, a put that was tried twice, or a kill in its midst all end in one truth. And only if
+//! it was put soon after the log was read to its end: what a process puts that was frozen meanwhile
+//! may lie where others have been and cleaned up, where nobody finds it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -151,24 +153,21 @@ impl Table {
         let mut pause = PAUSE;
         let mut failure = None;
         for _ in 0..PUTS {
-            if self.read_at.is_stale() {
-                // The process stood still after it had looked: the version may be one that others
-                // put and cleaned away meanwhile. The next commit reads the table anew.
-                let held_up = format!("version {version} was held up until the log was old");
-                return Err(LakeError::store("write", self.path(), held_up).into());
-            }
+            self.check_pace(version)?;
             let read_at = ReadAt::now();
             self.unsettled = true;
             fault::point_of(self.path(), "put")?;
             match self.log.put(version, bytes.clone()).await {
                 Ok(Put::Done) => {
                     fault::point_of(self.path(), "done")?;
+                    self.check_pace(version)?;
                     return self.win(&bytes, read_at);
                 }
                 Ok(Put::Exists) => {}
                 Err(error) => failure = Some(error),
             }
             let found = self.log.read(version).await;
+            self.check_pace(version)?;
             match found.map_err(|source| CommitError::Unsettled { version, source })? {
                 Some(found) => {
                     let settled = self.log.settle(version).await;
@@ -185,6 +184,19 @@ impl Table {
             LakeError::store("write", self.path(), lost)
         });
         Err(failure.into())
+    }
+
+    /// Holds the process to its pace. Where it stood still since the tail was last known to be at
+    /// the log's end, the version may be one that others put and cleaned away meanwhile: what was
+    /// put there lies in a hole, and what is read there may. The table is read anew before its next
+    /// commit, and says what counts.
+    fn check_pace(&self, version: i64) -> Result<(), LakeError> {
+        if !self.read_at.is_stale() {
+            return Ok(());
+        }
+        let held_up =
+            format!("version {version} was held up until the log was old; it is read anew");
+        Err(LakeError::store("write", self.path(), held_up))
     }
 
     fn lose_or_win(

@@ -1,8 +1,12 @@
 //! What can go wrong in the lake. Each message says which table or path, and what to do.
 
-use arrow::datatypes::DataType;
+use std::error::Error;
+use std::io::{self, ErrorKind};
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+use arrow::datatypes::DataType;
+use deltalake::logstore::object_store::Error as StoreError;
+
+type Source = Box<dyn Error + Send + Sync>;
 
 /// Why the lake could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +111,29 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// Whether it may be over without anybody acting: a store that does not answer, a disk that is
+    /// full or fails. Not where the store turns away who asks, or has no such place.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Store { source, .. } | Self::DataFile { source, .. } => {
+                !is_refusal(source.as_ref())
+            }
+            Self::Task(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Why a folder on a disk can't be a lake.
+    pub(super) fn folder(uri: &str, error: io::Error) -> Self {
+        match refuses(&error) {
+            true => Self::Location {
+                uri: uri.to_owned(),
+                reason: error.to_string(),
+            },
+            false => Self::store("open the lake", uri, error),
+        }
+    }
+
     pub(super) fn store(
         verb: &'static str,
         path: impl ToString,
@@ -125,5 +152,84 @@ impl LakeError {
             path: path.to_owned(),
             source: source.into(),
         }
+    }
+}
+
+/// Whether an error comes from a refusal.
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let store = cause.downcast_ref::<StoreError>();
+        let refused = store.is_some_and(|error| {
+            matches!(
+                error,
+                StoreError::NotFound { .. }
+                    | StoreError::PermissionDenied { .. }
+                    | StoreError::Unauthenticated { .. }
+                    | StoreError::InvalidPath { .. }
+                    | StoreError::NotSupported { .. }
+                    | StoreError::NotImplemented { .. }
+            )
+        });
+        if refused || cause.downcast_ref::<io::Error>().is_some_and(refuses) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// Whether a file system says that it will not, rather than that it can't just now.
+fn refuses(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::AlreadyExists
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidFilename
+            | ErrorKind::Unsupported
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_may_pass_and_a_refusal_does_not() {
+        const EIO: i32 = 5;
+        let wrapped = |error: io::Error| StoreError::Generic {
+            store: "local disk",
+            source: Box::new(error),
+        };
+        let full = io::Error::from(ErrorKind::StorageFull);
+        let denied = io::Error::from(ErrorKind::PermissionDenied);
+        let error = |source: StoreError| LakeError::store("write", "a/b", source);
+        assert!(error(wrapped(full)).may_pass());
+        assert!(error(wrapped(io::Error::from_raw_os_error(EIO))).may_pass());
+        assert!(!error(wrapped(denied)).may_pass());
+        let forbidden = StoreError::PermissionDenied {
+            path: "a/b".to_owned(),
+            source: "403".into(),
+        };
+        assert!(!error(forbidden).may_pass());
+        let torn = LakeError::TornLog {
+            table: "a".to_owned(),
+            version: 1,
+            reason: "it is empty".to_owned(),
+        };
+        assert!(!torn.may_pass());
+    }
+
+    #[test]
+    fn a_folder_that_fails_is_no_wrong_folder() {
+        let read_only = io::Error::from(ErrorKind::ReadOnlyFilesystem);
+        assert!(LakeError::folder("./lake", read_only).may_pass());
+        let denied = io::Error::from(ErrorKind::PermissionDenied);
+        let said = LakeError::folder("./lake", denied).to_string();
+        assert!(said.contains("that this user can write to"), "{said}");
     }
 }

@@ -61,16 +61,16 @@ pub fn pass(name: &str) {
     }
 }
 
-/// A number of upkeep, which builds for tests take from the environment: what comes after thousands
-/// of versions can then be had after dozens.
+/// A number that builds for tests take from the environment: what comes after thousands of versions
+/// can then be had after dozens, and what comes after minutes after seconds.
 #[cfg(feature = "faults")]
-pub(super) fn number(name: &str, otherwise: i64) -> i64 {
+pub fn number(name: &str, otherwise: i64) -> i64 {
     let told = std::env::var(name).ok();
     told.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// A number of upkeep.
+/// A number that only builds for tests take from elsewhere.
 #[cfg(not(feature = "faults"))]
-pub(super) const fn number(_: &str, otherwise: i64) -> i64 {
+pub const fn number(_: &str, otherwise: i64) -> i64 {
     otherwise
 }

@@ -74,7 +74,8 @@ impl Lake {
     ///
     /// # Errors
     /// `Location` for a folder that can't be made or written to, and a URL of an unknown kind;
-    /// `Option` for one that its store has not. Whether an object store can be reached is not asked.
+    /// `Store` for a folder whose disk fails; `Option` for one that its store has not. Whether an
+    /// object store can be reached is not asked.
     pub fn open_with(uri: &str, options: LakeOptions) -> Result<Self, LakeError> {
         let bad = |reason: String| LakeError::Location {
             uri: uri.to_owned(),
@@ -90,8 +91,8 @@ impl Lake {
                 true => disk.make_folder(uri.as_ref()),
                 false => std::fs::create_dir_all(uri),
             };
-            made.map_err(|error| bad(error.to_string()))?;
-            tempfile::tempfile_in(uri).map_err(|error| bad(error.to_string()))?;
+            let usable = made.and_then(|()| tempfile::tempfile_in(uri));
+            usable.map_err(|error| LakeError::folder(uri, error))?;
         }
         let url = deltalake::ensure_table_uri(uri).map_err(|error| bad(error.to_string()))?;
         if url.scheme() == "file" && options.fsync {

@@ -240,13 +240,15 @@ impl Table {
 
     /// Reads all versions that there are after the tail's own.
     pub(super) async fn read_on(&mut self) -> Result<(), LakeError> {
-        if self.read_at.is_stale() {
-            return self.reload().await;
-        }
         loop {
             let read_at = ReadAt::now();
             let version = self.state.version + 1;
-            let Some(bytes) = self.log.read(version).await? else {
+            let found = self.log.read(version).await?;
+            // After each read: the process may have stood still just before it.
+            if self.read_at.is_stale() {
+                return self.reload().await;
+            }
+            let Some(bytes) = found else {
                 self.read_at = read_at;
                 self.unsettled = false;
                 return Ok(());

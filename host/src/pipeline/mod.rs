@@ -5,6 +5,7 @@ pub mod plan;
 
 pub mod coordinate;
 
+mod again;
 mod batch;
 mod breaker;
 mod fit;

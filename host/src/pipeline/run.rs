@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::again::{TRIES_BEFORE_THE_END, pause_after};
 use super::config::{Config, SourceConfig};
+use super::coordinate::{Problem as _, Setback};
 use super::kafka::Kafka;
 use super::meter::Meter;
 use super::start::{StartError, start};
 use super::worker::{Worker, WorkerError};
 use crate::lake::Lake;
+use crate::names::Tenant;
 use crate::plugin::Sandbox;
 use crate::source::{FileSource, SourceError};
 use crate::told::told;
@@ -24,13 +27,20 @@ const ANEW: Duration = Duration::from_secs(2);
 pub enum RunError {
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("tenant {tenant}: gave up after {tries} tries: {source}")]
+    GaveUp {
+        tenant: Tenant,
+        tries: u32,
+        source: Box<StartError>,
+    },
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
 }
 
-/// Runs one tenant until it is told to stop.
+/// Runs one tenant until it is told to stop. A start that fails for what may pass is made again, with
+/// pauses that grow to half a minute.
 ///
 /// # Errors
 /// What keeps it from starting, or what a person must act on.
@@ -43,17 +53,34 @@ pub async fn run_tenant(
     until_caught_up: bool,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), RunError> {
+    let mut tries = 0;
     loop {
         let with = (sandbox.clone(), meter.clone(), shutdown.clone());
-        match run_once(&config, &lake, &kafka, with, until_caught_up).await {
+        let pause = match run_once(&config, &lake, &kafka, with, until_caught_up).await {
             Err(error) if error.wants_another_client() => {
                 tracing::warn!("{}; trying again", told(&error));
-                tokio::select! {
-                    () = tokio::time::sleep(ANEW) => {}
-                    _ = shutdown.changed() => return Ok(()),
+                tries = 0;
+                ANEW
+            }
+            Err(RunError::Start(error)) if error.setback() != Setback::Stop => {
+                tries += 1;
+                if until_caught_up && tries >= TRIES_BEFORE_THE_END {
+                    return Err(RunError::GaveUp {
+                        tenant: config.tenant,
+                        tries,
+                        source: Box::new(error),
+                    });
                 }
+                let error = told(&error);
+                tracing::error!(%error, "the tenant can't start; nothing is lost, trying again");
+                meter.trouble(&error);
+                pause_after(tries)
             }
             ended => return ended,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = shutdown.changed() => return Ok(()),
         }
     }
 }

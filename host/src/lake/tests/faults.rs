@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use deltalake::Path;
 use deltalake::logstore::object_store::{
@@ -26,7 +27,14 @@ pub(super) enum Fault {
     LostPut,
     /// The caller is told that the version exists, which it does not.
     Conflict,
+    /// It is durable, and the caller is told so, after [`SLOW`].
+    Slow,
+    /// The same, and the caller is told that it failed.
+    SlowLostReply,
 }
+
+/// How long a slow answer takes.
+pub(super) const SLOW: Duration = Duration::from_millis(400);
 
 #[derive(Debug, Default)]
 pub(super) struct Faulty {
@@ -34,6 +42,8 @@ pub(super) struct Faulty {
     pub(super) faults: Mutex<VecDeque<Fault>>,
     /// No version of the log can be read.
     pub(super) blind: AtomicBool,
+    /// Reading a version takes [`SLOW`].
+    pub(super) slow: AtomicBool,
     /// What is there is overwritten, whatever the put asked for.
     pub(super) overwrites: AtomicBool,
     pub(super) reads: AtomicUsize,
@@ -106,7 +116,14 @@ impl ObjectStore for Faulty {
             match fault {
                 None => self.inner.put_opts(location, payload, options).await,
                 Some(Fault::LostPut) => Err(Self::failed()),
-                Some(Fault::LostReply) => {
+                Some(Fault::Slow) => {
+                    tokio::time::sleep(SLOW).await;
+                    self.inner.put_opts(location, payload, options).await
+                }
+                Some(fault @ (Fault::LostReply | Fault::SlowLostReply)) => {
+                    if matches!(fault, Fault::SlowLostReply) {
+                        tokio::time::sleep(SLOW).await;
+                    }
                     self.inner.put_opts(location, payload, options).await?;
                     Err(Self::failed())
                 }
@@ -146,6 +163,9 @@ impl ObjectStore for Faulty {
                 self.reads.fetch_add(1, Ordering::Relaxed);
                 if self.blind.load(Ordering::Relaxed) {
                     return Err(Self::failed());
+                }
+                if self.slow.load(Ordering::Relaxed) {
+                    tokio::time::sleep(SLOW).await;
                 }
             }
             self.inner.get_opts(location, options).await

@@ -1,5 +1,6 @@
 //! What others may have done to a log, and damage.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,8 +8,9 @@ use deltalake::Path;
 use deltalake::logstore::object_store::ObjectStoreExt as _;
 use serde_json::json;
 
+use super::faults::{Fault, Faulty, SLOW};
 use super::*;
-use crate::lake::table::STALE;
+use crate::lake::table::{ReadAt, STALE};
 use crate::lake::{CommitError, LakeError};
 
 /// Puts a version of the log as another engine would.
@@ -136,6 +138,77 @@ async fn a_tail_that_slept_is_read_anew_and_does_not_put_into_a_hole() {
     let seen = here.refresh().await.unwrap();
     assert!(seen[0].reloaded && seen[0].version == 3);
     assert_eq!(here.commit(&commit).await.unwrap().version, 4);
+}
+
+/// A tail at version 0, in a log of which others cleaned the first three of four versions away.
+async fn before_a_hole() -> (Arc<Faulty>, Table, Table) {
+    let (store, lake) = Faulty::lake();
+    let here = table(&lake).await;
+    let mut there = table(&lake).await;
+    for offset in 0..3 {
+        add(&mut there, offset, "a").await;
+    }
+    there.maintenance_now().run().await.unwrap();
+    for version in 0..3 {
+        let path = Path::from(format!("_delta_log/{version:020}.json"));
+        here.log.objects().delete(&path).await.unwrap();
+    }
+    (store, here, there)
+}
+
+/// It was at the log's end so long ago that it is not yet stale, but will be before a slow answer.
+fn nearly_stale() -> ReadAt {
+    let mut read_at = ReadAt::now();
+    read_at.monotonic -= STALE - SLOW / 2;
+    read_at
+}
+
+#[tokio::test]
+async fn a_put_that_went_into_a_hole_after_the_look_at_the_log_is_not_relied_on() {
+    for fault in [Fault::Slow, Fault::SlowLostReply] {
+        let (store, mut here, mut there) = before_a_hole().await;
+        let files = here.writer().write(&rows(&[(7, Some("b"))])).await.unwrap();
+        store.next(fault);
+        here.read_at = nearly_stale();
+        let commit = append(files.clone(), vec![step(None, 8)]);
+        let error = here.commit(&commit).await.unwrap_err();
+        assert!(error.to_string().contains("held up"), "{error}");
+        assert!(here.log.read(1).await.unwrap().is_some(), "it lies there");
+
+        let seen = here.refresh().await.unwrap();
+        assert!(seen[0].reloaded && seen[0].added.len() == 3, "{seen:?}");
+        assert!(here.transactions().is_empty(), "its progress counts");
+        let again = append(files, vec![step(None, 8)]);
+        assert_eq!(here.commit(&again).await.unwrap().version, 4);
+        there.refresh().await.unwrap();
+        assert_eq!(everything(&there).await, everything(&here).await);
+        assert_eq!(everything(&there).await.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_took_long_counts_once_where_it_was_in_no_hole() {
+    let (store, lake) = Faulty::lake();
+    let mut here = table(&lake).await;
+    let files = here.writer().write(&rows(&[(7, Some("b"))])).await.unwrap();
+    store.next(Fault::Slow);
+    here.read_at = nearly_stale();
+    let commit = append(files, vec![step(None, 8)]);
+    assert!(here.commit(&commit).await.is_err());
+    let error = here.commit(&commit).await.unwrap_err();
+    assert!(matches!(error, CommitError::Fenced { .. }), "{error}");
+    assert_eq!(everything(&here).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_lies_in_a_hole_is_not_read_by_who_stood_still_after_looking_at_the_clock() {
+    let (store, mut here, there) = before_a_hole().await;
+    put(&there, 1, &[json!({"commitInfo": {"operation": "WRITE"}})]).await;
+    store.slow.store(true, Ordering::Relaxed);
+    here.read_at = nearly_stale();
+    let seen = here.refresh().await.unwrap();
+    assert!(seen.len() == 1 && seen[0].reloaded, "{seen:?}");
+    assert_eq!(here.version(), 3);
 }
 
 #[tokio::test]

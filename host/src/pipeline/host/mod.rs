@@ -3,6 +3,7 @@
 
 mod folder;
 mod roster;
+mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -17,7 +18,10 @@ use tracing::Instrument as _;
 
 use self::folder::{Folder, News};
 pub use self::roster::{Known, Roster, State};
+use self::waiting::Waiting;
+use super::again::{self, TRIES_BEFORE_THE_END, pause_after};
 use super::config::{Config, ConfigError};
+use super::coordinate::Setback;
 use super::kafka::Kafka;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
@@ -63,6 +67,15 @@ enum BeginError {
     Lake(#[from] LakeError),
 }
 
+impl BeginError {
+    fn setback(&self) -> Setback {
+        match self {
+            Self::Standing(JournalError::Lake(error)) | Self::Lake(error) => again::of_lake(error),
+            Self::Standing(_) => Setback::Stop,
+        }
+    }
+}
+
 /// A tenant of the host.
 struct Member {
     config: Config,
@@ -92,6 +105,7 @@ pub struct Host<O> {
     standings: BTreeMap<String, Standings>,
     /// When it was last looked at what these say.
     followed: Instant,
+    waiting: Waiting,
     stopping: bool,
     /// What could not run, or stopped by itself.
     failed: Vec<String>,
@@ -122,6 +136,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
             followed: Instant::now(),
+            waiting: Waiting::default(),
             stopping: false,
             failed: Vec::new(),
         })
@@ -170,6 +185,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             Some(ended) = self.running.join_next_with_id() => self.ended(ended).await,
             _ = look.tick(), if follows => self.look().await,
             () = roster.wanted(), if follows => self.follow().await,
+            config = self.waiting.due(), if !self.stopping => self.try_to_begin(config).await,
             else => std::future::pending().await,
         }
     }
@@ -185,7 +201,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     /// Nothing runs, and nothing may begin to. A paused tenant may be resumed, and a folder that
     /// lost its last TOML may get another.
     fn is_over(&self) -> bool {
-        if !self.running.is_empty() {
+        if !self.running.is_empty() || !(self.stopping || self.waiting.is_empty()) {
             return false;
         }
         let known = self.roster.all();
@@ -225,6 +241,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     }
 
     fn let_go(&mut self, tenant: &Tenant) {
+        self.waiting.remove(tenant);
         let Some(member) = self.members.get_mut(tenant) else {
             return;
         };
@@ -263,15 +280,27 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             return;
         }
         self.failed.retain(|failed| *failed != tenant.as_str());
-        let lake = match (self.open)(&config) {
-            Ok(lake) => lake,
-            Err(error) => {
-                tracing::error!(%tenant, "stopped: {}", told(&error));
-                self.failed.push(tenant.to_string());
-                return;
-            }
+        self.waiting.remove(&tenant);
+        self.try_to_begin(config).await;
+    }
+
+    /// Opens a tenant's lake and begins to run it.
+    async fn try_to_begin(&mut self, config: Config) {
+        let tenant = config.tenant.clone();
+        let begun = match self.admit(&config) {
+            Ok(()) => self.begin(&tenant).await,
+            Err(error) => Err(error.into()),
         };
-        let before = self.roster.get(&tenant);
+        match begun {
+            Ok(()) => self.waiting.remove(&tenant),
+            Err(error) => self.put_off(config, &error),
+        }
+    }
+
+    fn admit(&mut self, config: &Config) -> Result<(), LakeError> {
+        let tenant = &config.tenant;
+        let lake = (self.open)(config)?;
+        let before = self.roster.get(tenant);
         let share = match &before {
             Some(before) => before.lake.share().clone(),
             None => self.turns.share(),
@@ -285,18 +314,33 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             trust: config.trust.clone(),
             state: State::Running,
         };
-        known.take_quota(&config);
-        self.roster.put(&tenant, known);
+        known.take_quota(config);
+        self.roster.put(tenant, known);
         let member = Member {
-            config,
+            config: config.clone(),
             lake,
             stop: None,
             leaves: false,
         };
         self.members.insert(tenant.clone(), member);
-        if let Err(error) = self.begin(&tenant).await {
-            self.stopped(&tenant, &told(&error));
+        Ok(())
+    }
+
+    /// A tenant could not begin: it is tried again, where that may help.
+    fn put_off(&mut self, config: Config, error: &BeginError) {
+        let (tenant, told) = (config.tenant.clone(), told(error));
+        let tries = self.waiting.tries(&tenant) + 1;
+        let is_last = self.options.until_caught_up && tries >= TRIES_BEFORE_THE_END;
+        if error.setback() == Setback::Stop || is_last {
+            self.waiting.remove(&tenant);
+            self.stopped(&tenant, &told);
+            return;
         }
+        tracing::error!(%tenant, error = told, "the tenant can't start; nothing is lost, trying again");
+        if let Some(known) = self.roster.get(&tenant) {
+            known.meter.trouble(&told);
+        }
+        self.waiting.put(config, tries, pause_after(tries));
     }
 
     /// Begins to run a tenant, unless the lake says that it is not to.
@@ -375,8 +419,9 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
                 }
                 (None, Some(State::Paused { .. } | State::Deleted { .. })) => {
                     tracing::info!(%tenant, "resumed");
+                    let config = member.config.clone();
                     if let Err(error) = self.begin(&tenant).await {
-                        self.stopped(&tenant, &told(&error));
+                        self.put_off(config, &error);
                     }
                 }
                 (Some(rest), Some(State::Paused { .. } | State::Stopped { .. })) => {
@@ -418,8 +463,13 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             }
             // What it was told to stop for is over.
             _ if why.is_none() && was_told && !self.stopping => {
-                if let Err(error) = self.begin(&tenant).await {
-                    self.stopped(&tenant, &told(&error));
+                let begun = self.begin(&tenant).await;
+                let config = self
+                    .members
+                    .get(&tenant)
+                    .map(|member| member.config.clone());
+                if let (Err(error), Some(config)) = (begun, config) {
+                    self.put_off(config, &error);
                 }
             }
             _ if why.is_none() => {
@@ -457,3 +507,6 @@ fn resting(standings: &Standings, tenant: &Tenant) -> Option<State> {
         Wanted::Deleted => Some(State::Deleted { by }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,14 +4,15 @@
 use std::time::{Duration, Instant};
 
 use super::{Worker, WorkerError};
+use crate::lake::fault;
 use crate::names::{Offset, Partition};
 use crate::source::Source;
 
 /// How often the tables are looked at for what others read.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long others may stand still: longer than the session of a member that is gone (45 s unless
-/// it is told otherwise), after which its partitions come here.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(120);
+/// How long others may stand still, in seconds: longer than the session of a member that is gone
+/// (45 s unless it is told otherwise), after which its partitions come here.
+const PATIENCE_WITH_OTHERS: i64 = 120;
 
 /// What a run that is to end waits for.
 #[derive(Default)]
@@ -99,7 +100,7 @@ impl<S: Source> Worker<S> {
         };
         let at = at.unwrap_or_default();
         let waited = self.ending.still(reached);
-        if waited > PATIENCE_WITH_OTHERS {
+        if waited > patience_with_others() {
             return Err(WorkerError::Others {
                 tenant: self.tenant.clone(),
                 partition,
@@ -110,4 +111,9 @@ impl<S: Source> Worker<S> {
         }
         Ok(false)
     }
+}
+
+fn patience_with_others() -> Duration {
+    let seconds = fault::number("ASSAY_PATIENCE_WITH_OTHERS", PATIENCE_WITH_OTHERS);
+    Duration::from_secs(seconds.unsigned_abs())
 }

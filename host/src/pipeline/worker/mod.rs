@@ -19,6 +19,7 @@ pub use self::error::WorkerError;
 use self::intake::Intake;
 use self::pending::{Limits, Pending};
 use self::rules::LOOK_AT_RULES;
+use super::again::{TRIES_BEFORE_THE_END, pause_after};
 use super::batch::Batch;
 use super::config::{Config, SourceConfig, StartConfig};
 use super::coordinate::{Coordinator, Layer, Layers, Problem, Setback};
@@ -29,11 +30,6 @@ use crate::lake::{LakeError, Packed, fault};
 use crate::medallion::cut::Range;
 use crate::names::{Offset, Partition, Tenant};
 use crate::source::{Event, Records, Source};
-
-/// The longest pause between tries while the lake does not answer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Tries in a row before a run that is to end gives up.
-const TRIES_BEFORE_THE_END: u32 = 5;
 
 /// How long a run that is to end waits for a source that does not answer.
 const PATIENCE_BEFORE_THE_END: Duration = Duration::from_secs(60);
@@ -422,8 +418,7 @@ impl<S: Source> Worker<S> {
                 }
                 tracing::error!(%error, "the lake does not answer as it should; nothing is lost, trying again");
                 self.meter.trouble(&error.to_string());
-                (Duration::from_millis(250) * 2_u32.saturating_pow(self.tries.min(10)))
-                    .min(LONGEST_PAUSE)
+                pause_after(self.tries)
             }
         };
         tokio::select! {

@@ -21,6 +21,8 @@ pub(super) enum Broken {
     Order,
     /// It trusts a tail however old.
     StaleTail,
+    /// It relies on a put however long that took.
+    LatePut,
     /// It does not look for duplicates again when another was quicker.
     Dedup,
 }
@@ -147,10 +149,14 @@ impl Host {
     }
 
     fn freshen(&mut self, table: usize) {
-        let stale = self.world().now - self.views[table].read_at > STALE;
-        if stale && self.broken != Broken::StaleTail {
+        if self.is_stale(table) {
             self.reload(table);
         }
+    }
+
+    fn is_stale(&self, table: usize) -> bool {
+        let stale = self.world().now - self.views[table].read_at > STALE;
+        stale && self.broken != Broken::StaleTail
     }
 
     /// Whether the host dies at this put, and if so whether after it.
@@ -190,6 +196,7 @@ impl Host {
                 made = rows(view);
             }
             let number = view.version + 1;
+            let began = self.world().now;
             pause().await;
             let dying = self.dying();
             if dying == Some(false) {
@@ -208,9 +215,15 @@ impl Host {
             if dying == Some(true) {
                 return Err(Mishap::Died);
             }
+            // Others may have been there and cleaned up while the put was on its way.
+            if self.is_stale(table) && self.broken != Broken::LatePut {
+                return Err(Mishap::Fenced);
+            }
             match put {
                 Put::Done => {
+                    self.world().relied_on(table, number);
                     self.views[table].apply(&version);
+                    self.views[table].read_at = began;
                     return Ok(());
                 }
                 Put::Exists => {

@@ -1,5 +1,5 @@
-//! The core driven by chance: three hosts share three partitions. Partitions move while their old
-//! host goes on, hosts freeze in the midst of a commit and wake long after, die before or after
+//! The core driven by chance: three hosts share three partitions. Partitions move while their old host
+//! goes on, hosts freeze in the midst of a commit and wake long after, die before or after
 //! any put, rule sets change, rows are re-pinned, logs are cleaned. Every message must end in one
 //! place, every key in silver once, and gold must be what silver adds up to.
 //!
@@ -94,6 +94,7 @@ fn a_host_that_leaves_a_rule_out_is_found_out() {
         Broken::Fence,
         Broken::Order,
         Broken::StaleTail,
+        Broken::LatePut,
         Broken::Dedup,
     ] {
         let found = (0..300).filter_map(|seed| Some((seed, run(seed, broken).err()?)));

@@ -12,9 +12,11 @@ pub(super) const MESSAGES: Offset = 40;
 pub(super) const PARTITIONS: i32 = 3;
 /// A tail that was not read for so long is read anew before a put.
 pub(super) const STALE: u64 = 20;
-/// The longest that a host is frozen.
+/// The longest that a host is frozen, but for some times.
 const FREEZE: u64 = 50;
-/// Versions are kept for so long: longer than a tail is trusted and its host can be frozen.
+/// One time in so many a host is frozen for longer than versions are kept, also in the midst of a put.
+const LONG_FREEZE_IN: u32 = 4;
+/// Versions are kept for so long: longer than a tail is trusted.
 const RETENTION: u64 = 140;
 
 /// What a table keeps progress of.
@@ -112,7 +114,7 @@ pub(super) struct World {
     pub(super) dies: Option<(u32, bool)>,
     /// Until when each host is frozen.
     pub(super) frozen: Vec<u64>,
-    /// Puts that nobody will ever see.
+    /// Puts that nobody will ever see, and that their host relied on.
     pub(super) into_holes: u32,
 }
 
@@ -140,7 +142,6 @@ impl World {
     pub(super) fn put(&mut self, number: usize, version: Version) -> Put {
         let log = &mut self.logs[version.kind.table()];
         if number <= log.cleaned {
-            self.into_holes += 1;
             return Put::Done;
         }
         if number <= log.versions.len() {
@@ -149,6 +150,11 @@ impl World {
         log.head.apply(&version);
         log.versions.push(version);
         Put::Done
+    }
+
+    /// A host takes a put for done, which may have gone into a hole.
+    pub(super) fn relied_on(&mut self, table: usize, number: usize) {
+        self.into_holes += u32::from(number <= self.logs[table].cleaned);
     }
 
     /// Something that may happen to anyone at any time.
@@ -166,7 +172,9 @@ impl World {
                 let host = self.below(hosts) as usize;
                 // It has come to itself since the last time.
                 if self.frozen[host] + FREEZE < self.now {
-                    self.frozen[host] = self.now + u64::from(self.below(FREEZE as u32));
+                    let long = self.below(LONG_FREEZE_IN) == 0;
+                    let least = if long { RETENTION } else { 0 };
+                    self.frozen[host] = self.now + least + u64::from(self.below(FREEZE as u32));
                 }
             }
             16..24 => self.dies = Some((self.below(8), self.below(2) == 0)),
@@ -217,7 +225,10 @@ impl World {
     /// What is wrong with the tables once everything has landed.
     pub(super) fn wrong(&self) -> Option<String> {
         if self.into_holes > 0 {
-            return Some(format!("{} puts into holes", self.into_holes));
+            return Some(format!(
+                "{} puts into holes were relied on",
+                self.into_holes
+            ));
         }
         let all: Vec<Message> = (0..PARTITIONS)
             .flat_map(|partition| (0..MESSAGES).map(move |offset| (partition, offset)))
