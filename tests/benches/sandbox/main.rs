@@ -10,6 +10,7 @@
 )]
 
 #[path = "../../src/guest.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod guest;
 mod neighbour;
 #[path = "../../src/place.rs"]

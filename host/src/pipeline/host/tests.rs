@@ -29,6 +29,7 @@ async fn run(fails: u32, why: ErrorKind) -> (u32, Vec<String>) {
         pipelines: vec![toml],
         until_caught_up: true,
         watch: false,
+        kafka: Kafka::default(),
     };
     let sandbox = Sandbox::new(Compiler::Within).unwrap();
     let host = Host::new(options, open, sandbox, Roster::default()).unwrap();
