@@ -25,7 +25,7 @@ pub struct Args {
 /// A lake that can't be read.
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
-        let lake = args.lake.named()?;
+        let lake = args.lake.existing()?;
         for row in entries(&lake, args.tenant.as_ref()).await? {
             let at = moment(row.at);
             if args.json {

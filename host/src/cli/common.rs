@@ -34,6 +34,12 @@ impl LakeArgs {
         lake.with_context(|| format!("open lake {}", self.uri_of(config)))
     }
 
+    /// The same for those who only read: a folder that is not there is a slip, not to be made.
+    pub fn existing_of(&self, config: &Config) -> anyhow::Result<Lake> {
+        must_be_there(&self.uri_of(config))?;
+        self.of(config)
+    }
+
     /// The same, for those who say what failed by themselves.
     pub fn open_of(&self, config: &Config) -> Result<Lake, LakeError> {
         let options = LakeOptions {
@@ -52,11 +58,24 @@ impl LakeArgs {
         }
     }
 
+    /// The lake where no TOML is at hand, for those who only read.
+    pub fn existing(&self) -> anyhow::Result<Lake> {
+        must_be_there(self.lake.as_deref().unwrap_or("./lake"))?;
+        self.named()
+    }
+
     /// The lake where no TOML is at hand.
     pub fn named(&self) -> anyhow::Result<Lake> {
         let uri = self.lake.as_deref().unwrap_or("./lake");
         Lake::open(uri).with_context(|| format!("open lake {uri}"))
     }
+}
+
+fn must_be_there(uri: &str) -> anyhow::Result<()> {
+    if !uri.contains(':') && !Path::new(uri).is_dir() {
+        bail!("there is no lake {uri}: say where it is with --lake, or ASSAY_LAKE");
+    }
+    Ok(())
 }
 
 /// Where a tenant's pipeline is looked for.

@@ -55,7 +55,7 @@ enum Verb {
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         match args.verb {
-            Verb::Show { tenant, lake } => show(&lake.named()?, &tenant).await,
+            Verb::Show { tenant, lake } => show(&lake.existing()?, &tenant).await,
             Verb::AcceptGap {
                 tenant,
                 topic,

@@ -47,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         lake,
     } = args.verb;
     block_on(async {
-        let lake = lake.named()?;
+        let lake = lake.existing()?;
         let tables = match table {
             Some(table) => vec![table],
             None => all(&lake, &tenant).await?,

@@ -20,7 +20,7 @@ pub struct Args {
 /// Tables that can't be read, or books that do not balance.
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
-        let lake = args.lake.named()?;
+        let lake = args.lake.existing()?;
         let sandbox = sandbox()?;
         let mut tenants = args.tenants;
         if tenants.is_empty() {

@@ -61,6 +61,8 @@ pub(super) struct Session {
     store: Store<Held>,
     guest: Guest,
     budget: Budget,
+    /// Fuel that setting it up took.
+    set_up: u64,
     /// Of one that is ready: what it uses is added up when it goes.
     running: Option<Running>,
 }
@@ -121,6 +123,7 @@ impl Session {
             store,
             guest,
             budget: *budget,
+            set_up: 0,
             running: None,
         })
     }
@@ -134,6 +137,8 @@ impl Session {
             .map_err(unlike_before)?
             .map_err(|text| unlike_before(Fault::answer(&text)))?;
         session.store.data_mut().meter = Meter::new(budget.log, quiet);
+        let left = session.store.get_fuel().unwrap_or_default();
+        session.set_up = setup.limits.fuel.saturating_sub(left);
         set_fuel(&mut session.store, budget.fuel)?;
         session.running = Some(Running::begin(&setup.used));
         Ok(session)
@@ -217,8 +222,13 @@ impl Session {
         said.map_err(|error| self.fault(&error))
     }
 
-    /// Fuel that the call used so far.
+    /// Fuel that setting it up and the call used so far.
     pub(super) fn burnt(&self) -> u64 {
+        self.set_up.saturating_add(self.worked())
+    }
+
+    /// Fuel that the call used so far.
+    pub(super) fn worked(&self) -> u64 {
         let left = self.store.get_fuel().unwrap_or_default();
         self.budget.fuel.saturating_sub(left)
     }

@@ -48,9 +48,8 @@ impl Configured {
     pub fn measure(&self, load: &Load<'_>) -> Result<Cost, CallError> {
         let function = self.step().as_str();
         let failed = |fault| match call_error(function, fault) {
-            Ok((cause, text, trace)) => CallError::Guest {
+            Ok((cause, text, trace)) => CallError::Measured {
                 function,
-                group: 0,
                 cause,
                 text: trace::told(text, &trace),
             },
@@ -119,7 +118,7 @@ impl Configured {
             lend,
             work: begun.elapsed(),
             take: Duration::ZERO,
-            fuel: session.burnt(),
+            fuel: session.worked(),
             memory: session.memory(),
         };
         Ok((cost, answer))

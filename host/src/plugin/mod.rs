@@ -251,6 +251,13 @@ pub enum CallError {
         cause: Cause,
         text: String,
     },
+    /// What is measured is not searched for.
+    #[error("{function} failed ({cause}): {text}; `assay plugin run --broken` says on which rows")]
+    Measured {
+        function: &'static str,
+        cause: Cause,
+        text: String,
+    },
     #[error("{function} failed at group {group} ({cause}): {text}")]
     Guest {
         function: &'static str,

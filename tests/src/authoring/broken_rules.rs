@@ -46,6 +46,28 @@ fn another_answer_is_shown_beside_the_expected_one_with_its_row_until_it_is_bles
         assert!(said.contains(line), "{line}\n{said}");
     }
     assert!(!said.contains("row 1:"), "{said}");
+    // Cases that can't be read are wrong, and the others are run.
+    for (case, expected) in [("a-riddle", "what?"), ("a-void", "")] {
+        let case = project.join("cases").join(case);
+        std::fs::create_dir(&case).unwrap();
+        if !expected.is_empty() {
+            std::fs::write(case.join("rows.ndjson"), "{}\n").unwrap();
+            std::fs::write(case.join("expected.ndjson"), expected).unwrap();
+        }
+    }
+    let told = failing(&project);
+    for line in [
+        "case a-riddle: WRONG",
+        "expected.ndjson:1: ",
+        "case a-void: WRONG",
+        "rows.ndjson: ",
+        "case higher-floor: good",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    for case in ["a-riddle", "a-void"] {
+        std::fs::remove_dir_all(project.join("cases").join(case)).unwrap();
+    }
 
     let said = shell(&project, "assay plugin test --bless && assay plugin test").well();
     assert!(said.contains("case prices: written anew"), "{said}");

@@ -141,7 +141,7 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
         let line = format!("assay plugin run count.wasm --rows rows.ndjson {more}");
         shell(place.path(), &line).well()
     };
-    let starved = "{\"row\":1,\"failed\":\"out_of_fuel: it used up its 100100 units of fuel\"}";
+    let starved = "{\"row\":1,\"failed\":\"out_of_fuel: it used up its 100100 units of fuel\",\"input\":{\"quantity\":13}}";
     for (more, is_starved) in [
         ("", false),
         ("--pipeline silent.toml", false),
@@ -151,6 +151,18 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
         let said = run(more);
         assert_eq!(said.contains(starved), is_starved, "{more}: {said}");
     }
+    toml("small", "[limits]\ncomponent = 100\n", "");
+    for line in ["run count.wasm --rows rows.ndjson", "check count.wasm"] {
+        let line = format!("assay plugin {line} --pipeline small.toml");
+        let said = shell(place.path(), &line);
+        assert!(!said.good, "{line}");
+        let told = said.out + &said.err;
+        assert!(told.contains("[limits] component allows 100"), "{told}");
+    }
+    let nowhere = "assay plugin run count.wasm --bronze --pipeline silent.toml --lake nowhere";
+    let said = shell(place.path(), nowhere).badly();
+    assert!(said.contains("there is no lake nowhere"), "{said}");
+    assert!(!place.path().join("nowhere").exists());
     let bench = "assay plugin bench count.wasm --rows rows.ndjson --pipeline own.toml";
     let said = shell(place.path(), bench).well();
     let needs = "a row; 100 are allowed, so the TOML must say";

@@ -10,6 +10,8 @@ mod expected;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tracing::subscriber::{NoSubscriber, with_default};
+
 use self::difference::difference;
 use self::expected::Expected;
 use super::trial::{Line, Property, Setting, Trial, TrialError};
@@ -55,6 +57,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of a case that can't be read, and why.
+    pub fn unread(case: &Path, why: String) -> Self {
+        Self {
+            difference: vec![why],
+            ..Self::of(case)
+        }
+    }
+
+    fn of(case: &Path) -> Self {
+        let name = case.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            name: name.into_owned(),
+            rows: 0,
+            difference: Vec::new(),
+            properties: Vec::new(),
+            notes: Vec::new(),
+            blessed: false,
+        }
+    }
+
     pub fn is_good(&self) -> bool {
         self.difference.is_empty() && self.properties.iter().all(|p| p.broken.is_none())
     }
@@ -95,15 +117,7 @@ pub fn run(
     case: &Path,
     bless: bool,
 ) -> Result<Outcome, CaseError> {
-    let name = case.file_name().unwrap_or_default().to_string_lossy();
-    let mut outcome = Outcome {
-        name: name.into_owned(),
-        rows: 0,
-        difference: Vec::new(),
-        properties: Vec::new(),
-        notes: Vec::new(),
-        blessed: false,
-    };
+    let mut outcome = Outcome::of(case);
     let found = attempt(component, limits, case, &mut outcome)?;
     if bless {
         outcome.blessed = found.write(case)?;
@@ -175,7 +189,9 @@ fn attempt(
     outcome.notes = trial.notes().to_vec();
     let made = match trial.run(&rows) {
         Ok(lines) => {
-            outcome.properties = trial.properties(&rows).map_err(wrong)?;
+            // What it logs about these rows was said above.
+            let properties = with_default(NoSubscriber::default(), || trial.properties(&rows));
+            outcome.properties = properties.map_err(wrong)?;
             Ok(lines)
         }
         Err(TrialError::Group { problem, row }) => Err(Failure { problem, row }),

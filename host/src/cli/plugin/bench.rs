@@ -8,7 +8,6 @@ use super::super::common::{compiler, sandbox};
 use super::Allowed;
 use crate::author::bench::{Candidate, compile_anew, measure, roomy};
 use crate::author::cases;
-use crate::author::inspect::Inspected;
 use crate::author::trial::{Setting, Trial};
 use crate::pipeline::config::Config;
 
@@ -44,8 +43,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let mut candidates = Vec::new();
     for file in std::iter::once(&args.file).chain(&args.against) {
-        let Allowed { limits, compile } = Allowed::by(config.as_ref(), file);
-        let inspected = Inspected::open(&sandbox()?, file, &compile)?;
+        let allowed = Allowed::by(config.as_ref(), file);
+        let inspected = allowed.open(&sandbox()?, file)?;
+        let Allowed {
+            limits, compile, ..
+        } = allowed;
         let wasm = std::fs::read(file)?;
         let (_, took) = compile_anew(compiler()?, &wasm, &compile)?;
         let configured = inspected.configure_within(&params, &roomy())?;

@@ -7,10 +7,11 @@ use anyhow::{Context as _, bail};
 
 use super::super::common::sandbox;
 use super::{Allowed, SymbolsArgs};
+use crate::author::build;
 use crate::author::cases::{self, Outcome};
-use crate::author::{build, inspect::Inspected};
 use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
+use crate::told::told;
 
 /// Build plugins and run their cases through the components, as the host would
 ///
@@ -67,10 +68,11 @@ fn of_plugin(
     component: &Path,
     bless: bool,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let component = Inspected::open(sandbox, component, &allowed.compile)?.component;
+    let component = allowed.open(sandbox, component)?.component;
     let mut outcomes = Vec::new();
     for case in cases::find(plugin)? {
-        outcomes.push(cases::run(&component, &allowed.limits, &case, bless)?);
+        let outcome = cases::run(&component, &allowed.limits, &case, bless);
+        outcomes.push(outcome.unwrap_or_else(|error| Outcome::unread(&case, told(&error))));
     }
     Ok(outcomes)
 }

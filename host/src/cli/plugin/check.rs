@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::super::common::sandbox;
+use super::Allowed;
 use crate::author::inspect::{Inspected, described};
+use crate::pipeline::config::Config;
 use crate::plugin::{CompileLimits, Description, Sandbox};
 use crate::told::told;
 use crate::trust::Signatures;
@@ -21,6 +23,9 @@ pub(super) struct Args {
     /// Params for all of them: a JSON object, or a file with one
     #[arg(long, value_name = "JSON or FILE")]
     params: Option<String>,
+    /// A tenant's TOML, for its limits
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
 }
 
 /// Show what a component says of itself: world, size, digest, what it reads, looks up and makes
@@ -36,9 +41,11 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let sandbox = sandbox()?;
     let params = super::params(args.params.as_deref())?;
+    let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let mut wrong = 0;
     for file in &args.files {
-        match summary(&sandbox, file, &params) {
+        let allowed = Allowed::by(config.as_ref(), file);
+        match summary(&sandbox, &allowed, file, &params) {
             Ok(summary) => println!("{}: good: {summary}", file.display()),
             Err(error) => {
                 println!("WRONG: {}", told(error.as_ref()));
@@ -52,10 +59,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn summary(sandbox: &Arc<Sandbox>, file: &Path, params: &str) -> anyhow::Result<String> {
-    let inspected = Inspected::open(sandbox, file, &CompileLimits::default())?;
+fn summary(
+    sandbox: &Arc<Sandbox>,
+    allowed: &Allowed,
+    file: &Path,
+    params: &str,
+) -> anyhow::Result<String> {
+    let inspected = allowed.open(sandbox, file)?;
     let step = inspected.component.step();
-    let said = match inspected.configure(params)?.description {
+    let configured = inspected.configure_within(params, &allowed.limits)?;
+    let said = match configured.description {
         Description::Rows(rows) => format!(
             "{} columns read, {} look-ups, {} columns written, {} rules",
             rows.reads.len(),

@@ -9,13 +9,15 @@ mod run;
 mod sign;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use crate::author::build::{self, Names};
-use crate::pipeline::config::Config;
-use crate::plugin::{CompileLimits, Limits};
+use crate::author::inspect::Inspected;
+use crate::pipeline::config::{Config, LimitsConfig};
+use crate::plugin::{CompileLimits, Limits, Sandbox};
 
 /// Where plugins are looked for when none is named.
 const PLUGINS: &str = "plugins";
@@ -126,13 +128,30 @@ fn folders_or_default(folders: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
 struct Allowed {
     limits: Limits,
     compile: CompileLimits,
+    /// Bytes of its file.
+    component: u64,
 }
 
 impl Allowed {
+    /// A component's file, compiled, if it is not larger than a tenant may have it.
+    fn open(&self, sandbox: &Arc<Sandbox>, file: &Path) -> anyhow::Result<Inspected> {
+        // One that is not there is told of when it is read.
+        let size = std::fs::metadata(file).map_or(0, |file| file.len());
+        if size > self.component {
+            let (file, allowed) = (file.display(), self.component);
+            bail!("{file}: it has {size} bytes; [limits] component allows {allowed}");
+        }
+        Ok(Inspected::open(sandbox, file, &self.compile)?)
+    }
+
     fn by(pipeline: Option<&Config>, component: &Path) -> Self {
         Self {
             limits: pipeline.map_or_else(Limits::default, |config| config.limits_of(component)),
             compile: pipeline.map_or_else(CompileLimits::default, |c| c.limits.host().compile),
+            component: pipeline.map_or_else(
+                || LimitsConfig::default().component(),
+                |config| config.limits.component(),
+            ),
         }
     }
 }

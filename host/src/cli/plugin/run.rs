@@ -10,7 +10,6 @@ use arrow::compute::concat_batches;
 
 use super::super::common::{LakeArgs, block_on, sandbox};
 use super::Allowed;
-use crate::author::inspect::Inspected;
 use crate::author::trial::{Line, Rows, Setting, Trial, TrialError};
 use crate::medallion::cut::message_schema;
 use crate::pipeline::config::Config;
@@ -52,7 +51,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let config = args.pipeline.as_deref().map(Config::read).transpose()?;
     let allowed = Allowed::by(config.as_ref(), &args.file);
-    let inspected = Inspected::open(&sandbox()?, &args.file, &allowed.compile)?;
+    let inspected = allowed.open(&sandbox()?, &args.file)?;
     let params = super::params(args.params.as_deref())?;
     let configured = inspected.configure_within(&params, &allowed.limits)?;
     let setting = match &config {
@@ -74,7 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, None) => bail!("name rows with --rows, or --bronze with --pipeline"),
     };
     let lines = trial.run(&rows).map_err(|error| told(error, &rows))?;
-    show(&lines, args.broken)?;
+    show(&rows, &lines, args.broken)?;
     eprintln!("{}", summary(&rows, &lines));
     Ok(())
 }
@@ -122,7 +121,7 @@ fn of_bronze(args: &Args, config: &Config, trial: &Trial) -> anyhow::Result<Rows
 /// The latest messages of a tenant's bronze table.
 async fn bronze(args: &Args, config: &Config) -> anyhow::Result<RecordBatch> {
     let path = format!("{}/bronze", config.tenant);
-    let lake = args.lake.of(config)?;
+    let lake = args.lake.existing_of(config)?;
     let Some(table) = lake.open_table(&path).await? else {
         bail!("there is no table {path} in the lake; say where it is with --lake");
     };
@@ -143,11 +142,17 @@ async fn bronze(args: &Args, config: &Config) -> anyhow::Result<RecordBatch> {
     Ok(concat_batches(&schema, &parts)?)
 }
 
-fn show(lines: &[Line], only_broken: bool) -> anyhow::Result<()> {
+/// A row that the component fails on is shown with what it was: from standard input nobody has it.
+fn show(rows: &Rows, lines: &[Line], only_broken: bool) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in lines {
         if !only_broken || line.failed || !line.broken.is_empty() {
-            writeln!(out, "{}", line.told())?;
+            let text = line.row.filter(|_| line.failed);
+            let text = text.and_then(|row| rows.texts.get(row));
+            match (text, line.told().strip_suffix('}')) {
+                (Some(text), Some(open)) => writeln!(out, "{open},\"input\":{text}}}")?,
+                _ => writeln!(out, "{}", line.told())?,
+            }
         }
     }
     Ok(out.flush()?)

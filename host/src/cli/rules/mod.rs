@@ -199,7 +199,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let lake = lake.named()?;
+                let lake = lake.existing()?;
                 let mut changes = existing(&lake, &tenant).await?;
                 let why = why.unwrap_or_else(|| "to see what it would do".to_owned());
                 let number = RuleSetNumber(number);
@@ -217,7 +217,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let lake = lake.named()?;
+                let lake = lake.existing()?;
                 let changes = existing(&lake, &tenant).await?;
                 let number = number.map(RuleSetNumber);
                 report::show(&lake, &tenant, &changes.registry, number, json).await
@@ -231,7 +231,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let lake = lake.named()?;
+                let lake = lake.existing()?;
                 let mut changes = existing(&lake, &tenant).await?;
                 let gates = if despite_gates {
                     " despite its gates"
@@ -258,7 +258,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let lake = lake.named()?;
+                let lake = lake.existing()?;
                 let mut changes = existing(&lake, &tenant).await?;
                 let target = to.map(|to| format!("to rule set {to}"));
                 let target = target.unwrap_or_else(|| "to the rule set before".to_owned());
@@ -270,7 +270,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 change::activated(&tenant, &activated, json)
             }
             Verb::History { tenant, lake, json } => {
-                let changes = existing(&lake.named()?, &tenant).await?;
+                let changes = existing(&lake.existing()?, &tenant).await?;
                 show::history(&changes.registry, json)
             }
             Verb::Diff {
@@ -280,7 +280,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let changes = existing(&lake.named()?, &tenant).await?;
+                let changes = existing(&lake.existing()?, &tenant).await?;
                 let active = changes.registry.active();
                 let (from, to) = match other {
                     Some(other) => (RuleSetNumber(one), RuleSetNumber(other)),
@@ -298,7 +298,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
                 json,
             } => {
-                let changes = existing(&lake.named()?, &tenant).await?;
+                let changes = existing(&lake.existing()?, &tenant).await?;
                 show::set(&changes.registry, number.map(RuleSetNumber), json)
             }
             Verb::RePin {
@@ -311,7 +311,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 why,
                 lake,
             } => {
-                let lake = lake.named()?;
+                let lake = lake.existing()?;
                 let partition = find(&lake, &tenant, &topic, partition, from).await?;
                 let mut registry = Registry::open(&lake, &tenant, sandbox()?).await?;
                 let repin = Repin {

@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         topic: args.topic,
         partition: args.partition,
     })?;
-    let lake = args.lake.named()?;
+    let lake = args.lake.existing()?;
     let mut changes = existing(&lake, &tenant).await?;
     let registry = &mut changes.registry;
     let against = Against::of(args.against.as_deref(), registry)?;

@@ -81,7 +81,7 @@ enum Verb {
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         match args.verb {
-            Verb::List { lake } => list(&lake.named()?).await,
+            Verb::List { lake } => list(&lake.existing()?).await,
             Verb::Usage { host, token } => {
                 let tenants = usage::ask(&host, token.as_deref()).await?;
                 print!("{}", usage::table(&tenants));

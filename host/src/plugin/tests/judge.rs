@@ -241,6 +241,28 @@ fn the_deadline_frees_the_thread_and_convicts_nobody() {
     assert_eq!(judge(&rule, &[-1]).verdicts.len(), 1);
 }
 
+#[test]
+fn setting_up_for_each_half_counts_for_the_search_and_what_is_used() {
+    let mut guest = Guest::new(Step::Validate, "unreachable");
+    guest.configure = "(local $n i32) (local.set $n (i32.const 100000))
+        (loop $on (br_if $on (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        i32.const 16"
+        .to_owned();
+    let limits = Limits {
+        search: 5_000_000,
+        ..Limits::default()
+    };
+    let rule = configured(&guest, &limits);
+    rule.take_usage();
+    let error = rule.judge(1_000, &[integers(&[1; 1_000])], 1).unwrap_err();
+    let CallError::TooManyGuilty { guilty, .. } = error else {
+        panic!("{error}")
+    };
+    assert!(guilty < 20, "{guilty}");
+    let fuel = rule.take_usage().fuel;
+    assert!((5_000_000..10_000_000).contains(&fuel), "{fuel}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_loops_gives_way_in_its_middle_and_pays_for_no_time_of_others() {
     let limits = Limits {
