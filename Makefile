@@ -15,7 +15,7 @@ help: ## this list
 demo: components ## sixty stores start selling, and tables fill before your eyes
 	$(ASSAY) demo $(ARGS)
 
-test: examples ## every test
+test: examples ## every test but those of `make languages`
 	@.ci/setup tests
 	$(CARGO) build --package assay --features faults --bin assay-faults
 	$(CARGO) test --workspace

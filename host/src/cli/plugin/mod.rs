@@ -162,7 +162,7 @@ fn params(given: Option<&str>) -> anyhow::Result<String> {
         None => Ok("{}".to_owned()),
         Some(text) if text.trim_start().starts_with('{') => Ok(text.to_owned()),
         Some(file) => std::fs::read_to_string(file).with_context(|| {
-            format!("read params {file}; give a JSON object, as in '{{\"floor\": 2.5}}', or a file with one")
+            format!("read params {file:?}; give a JSON object, as in '{{\"floor\": 2.5}}', or a file with one")
         }),
     }
 }

@@ -212,7 +212,9 @@ impl<'a> Binder<'a> {
         }
         joined.insert(format!("{name}.found"), DataType::Boolean);
         if dimension.is_none() {
-            let note = format!("dimension {name} is empty: load it with `assay dimension load`");
+            let note = format!(
+                "dimension {name} is empty: load it with `assay dimension load`, or where a component is tried put {name}.csv beside the rows"
+            );
             if !self.notes.contains(&note) {
                 self.notes.push(note);
             }
