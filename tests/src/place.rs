@@ -22,9 +22,7 @@ pub fn most_memory(process: u32) -> Option<u64> {
 
 fn memory(process: u32, which: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let most = status
-        .lines()
-        .find_map(|line| line.strip_prefix(which))?;
+    let most = status.lines().find_map(|line| line.strip_prefix(which))?;
     let kib: u64 = most.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib << 10)
 }

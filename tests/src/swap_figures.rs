@@ -128,17 +128,28 @@ fn many_swaps_leave_nothing_behind_in_memory() {
     let staged = number(&stage(&place, &strict));
     let strict = change(&approver, &format!("rules/{staged}/promote"), &why);
 
-    let every = if swaps >= 10_000 { 500 } else { (swaps / 6).max(1) };
+    let every = if swaps >= 10_000 {
+        500
+    } else {
+        (swaps / 6).max(1)
+    };
     let (mut begun, mut seen) = (Instant::now(), Vec::new());
     for swap in 1..=swaps {
-        let to = if swap % 2 == 1 { loose.clone() } else { json!(strict) };
+        let to = if swap % 2 == 1 {
+            loose.clone()
+        } else {
+            json!(strict)
+        };
         let back = json!({ "why": "a swap of many", "to": to });
         change(&approver, "rollback", &back);
         place.append(&events, &sale(u32::try_from(swap).unwrap()));
         if swap % every == 0 {
             let memory = running.memory();
             let each = begun.elapsed() / u32::try_from(every).unwrap();
-            println!("after {swap} swaps: {} KiB resident, {each:.1?} a swap", memory >> 10);
+            println!(
+                "after {swap} swaps: {} KiB resident, {each:.1?} a swap",
+                memory >> 10
+            );
             seen.push((swap, memory));
             begun = Instant::now();
         }

@@ -142,10 +142,9 @@ impl Registry {
     /// The set that judged before the active one, if it was another.
     pub fn before_active(&self) -> Option<RuleSetNumber> {
         let active = self.active_definition()?;
-        let mut earlier =
-            self.sets.values().rev().filter(|set| {
-                set.cause.is_some() && set.failed.is_none() && *set.definition != *active
-            });
+        let mut earlier = self.sets.values().rev().filter(|set| {
+            set.cause.is_some() && set.failed.is_none() && *set.definition != *active
+        });
         earlier.next().map(|set| set.number)
     }
 

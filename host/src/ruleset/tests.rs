@@ -236,9 +236,9 @@ async fn sets_that_say_the_same_are_held_once_however_often_they_take_over() {
     let mut registry = open(&lake).await;
     let mut numbers = Vec::new();
     for swap in 0..40 {
-        let zone = if swap % 2 == 0 { "UTC" } else { "CET" };
-        let set = registry.activate(&definition(zone), Cause::Toml, &who(), swap);
-        numbers.push(set.await.unwrap().unwrap());
+        let set = definition(if swap % 2 == 0 { "UTC" } else { "CET" });
+        let number = registry.activate(&set, Cause::Toml, &who(), swap).await;
+        numbers.push(number.unwrap().unwrap());
     }
     for held in [registry, open(&lake).await] {
         let shared = |number: &RuleSetNumber| held.set(*number).unwrap().definition.clone();
