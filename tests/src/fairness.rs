@@ -173,8 +173,9 @@ async fn who_floods_and_who_loops_take_the_processor_from_nobody_else() {
     // They were as bad as they were meant to be.
     let had = |name: &str| beside.cpu[name];
     let bad = ["floods", "loops", "loops-too"].map(had);
-    let wanted = length.as_secs_f64() * 0.05;
+    let wanted = length.as_secs_f64() * 0.01;
     assert!(bad.iter().all(|cpu| *cpu > wanted), "{bad:?}");
-    // A batch asks a dozen times, and whoever has a core looks up a hundred times a second.
-    assert!(beside.wait < 500.0, "{} ms", beside.wait);
+    // A batch asks a dozen times, and whoever has a core looks up a hundred times a second, where the
+    // machine lets it. Behind loops that are not looked into, each time would be seconds.
+    assert!(beside.wait < 3_000.0, "{} ms", beside.wait);
 }

@@ -225,11 +225,12 @@ impl Meter {
         std::mem::replace(&mut self.lock().quota, quota)
     }
 
-    /// Notes that nothing was taken in for so long, because more came than the quota allows.
-    pub fn slowed(&self, time: Duration) {
+    /// Notes that nothing was taken in for so long, because more came than the quota allows. Answers
+    /// with when that was so before.
+    pub fn slowed(&self, time: Duration) -> Option<Instant> {
         let mut counts = self.lock();
         counts.slowed += time;
-        counts.standing.slowed = Some(Instant::now());
+        counts.standing.slowed.replace(Instant::now())
     }
 
     /// Notes whether the tables are too large. Answers with what was so before.

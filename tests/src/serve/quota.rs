@@ -14,12 +14,19 @@ fn allow(pipeline: &Path, quota: &str) {
     std::fs::write(pipeline, format!("{before}[quota]\n{quota}\n")).unwrap();
 }
 
+/// How a tenant does; nothing where the host has not taken it up yet.
 fn status(server: &Server, tenant: &str) -> Value {
-    server.get(&format!("/v1/tenants/{tenant}")).well()
+    let answer = server.get(&format!("/v1/tenants/{tenant}"));
+    match answer.status {
+        404 => Value::Null,
+        _ => answer.well(),
+    }
 }
 
 fn taken(server: &Server, tenant: &str) -> u64 {
-    status(server, tenant)["rows"]["bronze"].as_u64().unwrap()
+    status(server, tenant)["rows"]["bronze"]
+        .as_u64()
+        .unwrap_or_default()
 }
 
 fn reason(server: &Server, tenant: &str) -> String {

@@ -16,6 +16,9 @@ use crate::source::Source;
 /// could not have its partitions given to others.
 const LONG: Duration = Duration::from_secs(3);
 
+/// How long a tenant keeps within its rate before it is said again that it does not.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// How often the tables are looked at for what others removed, while they are too large.
 const LOOK_AT_TABLES: Duration = Duration::from_secs(10);
 
@@ -118,7 +121,12 @@ impl<S: Source> Worker<S> {
         self.intake.bucket.set(quota.rows_per_second, now);
         let pause = self.intake.bucket.pause(now);
         if let Some(since) = self.intake.since.take() {
-            self.meter.slowed(now.saturating_duration_since(since));
+            let before = self.meter.slowed(now.saturating_duration_since(since));
+            if before.is_none_or(|before| before.elapsed() > SAY_AGAIN) {
+                tracing::warn!(
+                    "more comes than [quota] rows_per_second allows: what is above it waits where it comes from, and nothing is lost"
+                );
+            }
         }
         self.intake.until = (!pause.is_zero()).then(|| now + pause);
         self.intake.since = self.intake.until.map(|_| now);
