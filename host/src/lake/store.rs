@@ -132,6 +132,18 @@ impl Lake {
         Ok(self)
     }
 
+    /// One that does not answer, for a day.
+    #[cfg(test)]
+    pub fn silent() -> Result<Self, LakeError> {
+        let faults = super::storm::Faults {
+            silent_ms: 86_400_000,
+            ..Default::default()
+        };
+        let lake = Self::open("memory:///")?;
+        let storm = super::storm::Storm::over(lake.root, faults);
+        Self::over(Arc::new(storm), "memory:///silent")
+    }
+
     /// A lake on a local disk that is forced.
     pub(super) fn on(disk: Disk, uri: &str) -> Result<Self, LakeError> {
         let lake = Self::over(Arc::new(disk.clone()), uri)?;

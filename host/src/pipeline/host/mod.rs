@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -46,6 +47,9 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How often it is looked at what the lake says of tenants.
 const FOLLOW: Duration = Duration::from_secs(1);
 
+/// How long a lake may take to say which tenants are paused, while all others wait for it.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// How a host is to run.
 pub struct Options {
     /// TOMLs, and folders of them.
@@ -65,12 +69,15 @@ enum BeginError {
     Standing(#[from] JournalError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error("where it is paused or deleted can't be read: its lake did not answer within {} s", ANSWER.as_secs())]
+    Silent,
 }
 
 impl BeginError {
     fn setback(&self) -> Setback {
         match self {
             Self::Standing(JournalError::Lake(error)) | Self::Lake(error) => again::of_lake(error),
+            Self::Silent => Setback::Later,
             Self::Standing(_) => Setback::Stop,
         }
     }
@@ -350,7 +357,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         };
         let standings = self.standings.entry(member.lake.uri().to_owned());
         let standings = standings.or_insert_with(|| Standings::new(&member.lake));
-        standings.refresh().await?;
+        follow_in_time(standings).await?;
         if let Some(rest) = resting(standings, tenant) {
             tracing::warn!(%tenant, "it is {}: `assay tenant resume {tenant}` has it run", rest.as_str());
             self.roster.set(tenant, rest);
@@ -396,11 +403,12 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
     /// Does what the lake says of the tenants.
     async fn follow(&mut self) {
         self.followed = Instant::now();
-        for (lake, standings) in &mut self.standings {
-            if let Err(error) = standings.refresh().await {
-                tracing::warn!(lake, %error, "which tenants are paused can't be read; looking again");
+        let looks = self.standings.iter_mut().map(async |(lake, standings)| {
+            if let Err(error) = follow_in_time(standings).await {
+                tracing::warn!(lake, %error, "looking again");
             }
-        }
+        });
+        join_all(looks).await;
         let tenants: Vec<Tenant> = self.members.keys().cloned().collect();
         for tenant in tenants {
             let Some(member) = self.members.get_mut(&tenant) else {
@@ -495,6 +503,12 @@ impl Member {
             stop.send_replace(true);
         }
     }
+}
+
+/// Reads what a lake says of its tenants. One that does not answer holds up nobody else's.
+async fn follow_in_time(standings: &mut Standings) -> Result<(), BeginError> {
+    let followed = tokio::time::timeout(ANSWER, standings.refresh()).await;
+    Ok(followed.map_err(|_| BeginError::Silent)??)
 }
 
 /// What a tenant is that is not to run.

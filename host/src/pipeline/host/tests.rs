@@ -55,3 +55,37 @@ async fn a_run_that_is_to_end_gives_up_on_a_lake_that_does_not_open() {
     let tries = TRIES_BEFORE_THE_END;
     assert_eq!((opened, failed), (tries, vec!["north".to_owned()]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_does_not_answer_holds_up_no_other_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("events")).unwrap();
+    std::fs::write(folder.path().join("events/none.ndjson"), "").unwrap();
+    for tenant in ["a-silent", "north"] {
+        let toml = TOML.replace("\"north\"", &format!("\"{tenant}\""));
+        std::fs::write(folder.path().join(format!("{tenant}.toml")), toml).unwrap();
+    }
+    let open = |config: &Config| match config.tenant.as_str() {
+        "a-silent" => Lake::silent(),
+        _ => Lake::open("memory:///"),
+    };
+    let options = Options {
+        pipelines: vec![folder.path().to_owned()],
+        until_caught_up: false,
+        watch: false,
+        kafka: Kafka::default(),
+    };
+    let sandbox = Sandbox::new(Compiler::Within).unwrap();
+    let roster = Roster::default();
+    let host = Host::new(options, open, sandbox, roster.clone()).unwrap();
+    let began = Instant::now();
+    let north_has_begun = async {
+        let north: Tenant = "north".parse().unwrap();
+        let begun = || roster.get(&north).map(|known| known.state) == Some(State::Running);
+        while !begun() && began.elapsed() < 10 * ANSWER {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(begun());
+    };
+    host.run(north_has_begun).await;
+}
