@@ -74,7 +74,8 @@ firsts = {}
 for moment, sets in writes:
     for number in sets:
         firsts.setdefault(number, moment)
-effects = [firsts[number] - activations[number] for number in numbers if number in firsts]
+# The first of all was activated by the start, before there was anything to judge.
+effects = [firsts[number] - activations[number] for number in numbers[1:] if number in firsts]
 gaps = [after[0] - before[0] for before, after in zip(writes, writes[1:])]
 across = [after[0] - before[0] for before, after in zip(writes, writes[1:]) if before[1] != after[1]]
 
