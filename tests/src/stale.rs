@@ -216,7 +216,7 @@ fn freezes(frozen: Frozen) {
         Frozen::MidPut => shop.place.host_at(MID_PUT, "frozen", &variables, &run),
     };
     shop.wait(&mut host);
-    let mut in_holes = 0;
+    let mut in_holes = 0_usize;
     for time in 1..=times {
         // It may be frozen in the middle of anything.
         let some = 1 + shop.below(60);
@@ -237,7 +237,7 @@ fn freezes(frozen: Frozen) {
         for (table, next) in TABLES.into_iter().zip(next) {
             let versions = shop.versions(table);
             let is_in_hole = versions.contains(&next);
-            in_holes += u32::from(is_in_hole);
+            in_holes += usize::from(is_in_hole);
             if frozen == Frozen::MidPut {
                 continue;
             }
@@ -248,6 +248,8 @@ fn freezes(frozen: Frozen) {
     }
     let (ended, log) = host.stop();
     assert!(ended.success(), "{log}");
+    let held_up = log.matches("was held up until the log was old").count();
+    assert!(held_up >= in_holes, "{in_holes} in holes:\n{log}");
     shop.place.run_to_the_end(&shop.pipeline);
     has_each_once(&shop.place, &(0..shop.sold).collect(), &[]);
     say(&format!(
