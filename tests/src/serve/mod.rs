@@ -78,8 +78,9 @@ fn url(host: &mut Host) -> String {
             .filter_map(|line| line.strip_prefix("listening on "));
         lines.next().map(str::to_owned)
     };
-    host.until("it listens", |host| said(&host.log()).is_some());
-    said(&host.log()).unwrap()
+    // Another may have said so before, on the same machine.
+    host.until("it listens", |host| said(&host.said()).is_some());
+    said(&host.said()).unwrap()
 }
 
 impl Server {
