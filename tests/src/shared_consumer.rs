@@ -11,7 +11,7 @@ use crate::till::CLASSIC;
 
 const PARTITIONS: usize = 3;
 /// How long rows may take into silver where nobody waits for anybody.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 /// How long the component loops, twice, before its tenant stops: longer than all that is waited for
 /// meanwhile.
 const DEADLINE: &str = "5m";

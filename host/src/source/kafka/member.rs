@@ -67,10 +67,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member that has yet to find out whether its topics exist.
-    ///
-    /// # Errors
-    /// There is no lane to be had; the reader is told.
+    /// A member that has yet to find out whether its topics exist. `None`: there is no lane to be
+    /// had, and the reader is told.
     pub fn new(joining: Joining, client: Arc<Client>, settings: Arc<Settings>) -> Option<Self> {
         let lane = match Lane::new(client.clone(), &settings.brokers) {
             Ok(lane) => lane,
