@@ -102,8 +102,8 @@ fn a_component_is_measured_against_another() {
     for part in ["compile ", "start ", "a row ", "fuel ", "memory "] {
         assert!(number(part, 0) > 0.0 && number(part, 1) > 0.0, "{said}");
     }
-    // Fuel is the same on every machine, and the second has a third of the rules.
-    assert!(number("fuel ", 0) > number("fuel ", 1), "{said}");
+    // Fuel is the same on every machine, and these are other rules.
+    assert!((number("fuel ", 0) - number("fuel ", 1)).abs() > 1.0, "{said}");
     assert!(number("the first takes ", 0) > 0.0, "{said}");
 
     let aggregate =
