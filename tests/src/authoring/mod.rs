@@ -103,7 +103,10 @@ fn a_component_is_measured_against_another() {
         assert!(number(part, 0) > 0.0 && number(part, 1) > 0.0, "{said}");
     }
     // Fuel is the same on every machine, and these are other rules.
-    assert!((number("fuel ", 0) - number("fuel ", 1)).abs() > 1.0, "{said}");
+    assert!(
+        (number("fuel ", 0) - number("fuel ", 1)).abs() > 1.0,
+        "{said}"
+    );
     assert!(number("the first takes ", 0) > 0.0, "{said}");
 
     let aggregate =

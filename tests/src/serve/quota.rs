@@ -113,7 +113,9 @@ fn a_tenant_over_its_lake_bytes_stands_still_loudly_and_goes_on_when_they_are_ra
     assert_eq!(ready.status, 503, "{ready:?}");
     assert_eq!(metric(&server, "assay_quota_exceeded", "full"), 1.0);
     assert_eq!(metric(&server, "assay_quota_exceeded", "free"), 0.0);
-    assert!(metric(&server, "assay_lake_bytes", "full") > 20_000.0);
+    running.until("the bytes are counted", |_| {
+        metric(&server, "assay_lake_bytes", "full") > 20_000.0
+    });
     let usage = place
         .assay(&["tenant", "usage", "--host", &server.url])
         .well();
