@@ -66,11 +66,12 @@ fn median(runs: &[Taken], of: impl Fn(&Taken) -> Duration) -> f64 {
 
 /// `ASSAY_SHADOW_EVENTS` and `ASSAY_SHADOW_RUNS` say how much of it is run: as often with a shadow as
 /// without, in turn, of the same events. What it costs is printed; of a build that is not for release
-/// that says little.
+/// that says little, and of a short run, in which the shadow may not get round to a row, nothing.
 #[test]
+#[ignore = "a measurement, for a release build and many events"]
 fn what_a_shadow_costs_those_who_judge() {
-    let events = told("ASSAY_SHADOW_EVENTS").unwrap_or(3_000);
-    let runs = told("ASSAY_SHADOW_RUNS").unwrap_or(1);
+    let events = told("ASSAY_SHADOW_EVENTS").unwrap_or(300_000);
+    let runs = told("ASSAY_SHADOW_RUNS").unwrap_or(5);
     let place = Place::new();
     let generate = ["generate", "sales", "--count", &events.to_string()];
     place.assay(&generate).well();
