@@ -3,6 +3,7 @@
 
 mod batch;
 mod check;
+mod folder;
 mod gate;
 mod limits;
 mod quota;
@@ -17,6 +18,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::batch::{BatchConfig, DedupConfig};
+use self::folder::tomls;
+pub(super) use self::folder::tomls_in;
 pub use self::gate::{GateConfig, ShadowConfig};
 pub use self::limits::{BreakerConfig, LimitsConfig, Then};
 pub use self::quota::{Memory, Quota, QuotaConfig};
@@ -444,36 +447,6 @@ impl Config {
             UnknownConfig::Rescue => Unknown::Rescue,
         }
     }
-}
-
-fn tomls(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let files = tomls_in(path)?;
-    match files.is_empty() {
-        true => Err(ConfigError::NoPipeline {
-            path: path.to_owned(),
-        }),
-        false => Ok(files),
-    }
-}
-
-/// The TOMLs in a folder, by name.
-pub(super) fn tomls_in(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|e| e == "toml") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// What is wrong with the text, and the line; the number alone of one that may hold a secret.

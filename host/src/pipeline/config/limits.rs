@@ -187,18 +187,8 @@ fn some_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Dur
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::{Config, ConfigError};
+    use super::super::tests::with as read;
     use super::*;
-
-    fn read(more: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "version = 1\ntenant = \"retail\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
-             [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n{more}"
-        );
-        Config::parse(&text, Path::new("retail.toml"))
-    }
 
     #[test]
     fn a_components_limits_are_the_tenants_but_for_what_it_names() {

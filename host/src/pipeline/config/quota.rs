@@ -145,18 +145,8 @@ impl QuotaConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::{Config, ConfigError};
+    use super::super::tests::with as read;
     use super::*;
-
-    fn read(more: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "version = 1\ntenant = \"retail\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
-             [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n{more}"
-        );
-        Config::parse(&text, Path::new("retail.toml"))
-    }
 
     #[test]
     fn without_a_word_nobody_is_slowed_and_memory_is_what_its_parts_are() {

@@ -1,5 +1,14 @@
 use super::*;
 
+/// A pipeline of a tenant's that says more.
+pub(super) fn with(more: &str) -> Result<Config, ConfigError> {
+    let text = format!(
+        "version = 1\ntenant = \"retail\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
+         [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n{more}"
+    );
+    Config::parse(&text, Path::new("retail.toml"))
+}
+
 #[test]
 fn a_lake_is_its_uri_alone_or_a_table_and_is_forced_unless_it_says_otherwise() {
     let read = |lake: &str| {

@@ -3,6 +3,7 @@
 
 mod folder;
 mod roster;
+mod standing;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,16 +20,16 @@ use tracing::Instrument as _;
 
 use self::folder::{Folder, News};
 pub use self::roster::{Known, Roster, State};
+use self::standing::{BeginError, follow_in_time, resting};
 use self::waiting::Waiting;
-use super::again::{self, TRIES_BEFORE_THE_END, pause_after};
+use super::again::{TRIES_BEFORE_THE_END, pause_after};
 use super::config::{Config, ConfigError};
 use super::coordinate::Setback;
 use super::kafka::Kafka;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
 use super::watch::Watch;
-use crate::control::JournalError;
-use crate::control::standing::{Standings, Wanted};
+use crate::control::standing::Standings;
 use crate::lake::{Lake, LakeError};
 use crate::names::Tenant;
 use crate::plugin::Sandbox;
@@ -47,9 +48,6 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How often it is looked at what the lake says of tenants.
 const FOLLOW: Duration = Duration::from_secs(1);
 
-/// How long a lake may take to say which tenants are paused, while all others wait for it.
-const ANSWER: Duration = Duration::from_secs(3);
-
 /// How a host is to run.
 pub struct Options {
     /// TOMLs, and folders of them.
@@ -60,27 +58,6 @@ pub struct Options {
     pub watch: bool,
     /// How Kafka is read.
     pub kafka: Kafka,
-}
-
-/// Why a host's tenant can't run.
-#[derive(Debug, thiserror::Error)]
-enum BeginError {
-    #[error("where it is paused or deleted can't be read: {0}")]
-    Standing(#[from] JournalError),
-    #[error(transparent)]
-    Lake(#[from] LakeError),
-    #[error("where it is paused or deleted can't be read: its lake did not answer within {} s", ANSWER.as_secs())]
-    Silent,
-}
-
-impl BeginError {
-    fn setback(&self) -> Setback {
-        match self {
-            Self::Standing(JournalError::Lake(error)) | Self::Lake(error) => again::of_lake(error),
-            Self::Silent => Setback::Later,
-            Self::Standing(_) => Setback::Stop,
-        }
-    }
 }
 
 /// A tenant of the host.
@@ -502,23 +479,6 @@ impl Member {
         if let Some(stop) = &self.stop {
             stop.send_replace(true);
         }
-    }
-}
-
-/// Reads what a lake says of its tenants. One that does not answer holds up nobody else's.
-async fn follow_in_time(standings: &mut Standings) -> Result<(), BeginError> {
-    let followed = tokio::time::timeout(ANSWER, standings.refresh()).await;
-    Ok(followed.map_err(|_| BeginError::Silent)??)
-}
-
-/// What a tenant is that is not to run.
-fn resting(standings: &Standings, tenant: &Tenant) -> Option<State> {
-    let said = standings.of(tenant)?;
-    let (by, why) = (said.by.clone(), said.why.clone());
-    match said.wanted {
-        Wanted::Running => None,
-        Wanted::Paused => Some(State::Paused { by, why }),
-        Wanted::Deleted => Some(State::Deleted { by }),
     }
 }
 

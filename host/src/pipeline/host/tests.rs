@@ -1,6 +1,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::standing::ANSWER;
 use super::*;
 use crate::plugin::Compiler;
 
