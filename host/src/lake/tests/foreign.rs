@@ -117,16 +117,7 @@ async fn an_empty_or_torn_version_is_damage_and_not_a_winner() {
 #[tokio::test]
 async fn a_tail_that_slept_is_read_anew_and_does_not_put_into_a_hole() {
     let lake = Lake::open("memory:///").unwrap();
-    let mut here = table(&lake).await;
-    let mut there = table(&lake).await;
-    for offset in 0..3 {
-        add(&mut there, offset, "a").await;
-    }
-    there.maintenance_now().run().await.unwrap();
-    for version in 0..3 {
-        let path = Path::from(format!("_delta_log/{version:020}.json"));
-        here.log.objects().delete(&path).await.unwrap();
-    }
+    let (mut here, _) = of_a_cleaned_log(&lake).await;
     here.read_at.monotonic -= STALE + Duration::from_secs(1);
     let mut commit = append(vec![], vec![]);
     commit.watched = vec![partition("a")];
@@ -140,11 +131,11 @@ async fn a_tail_that_slept_is_read_anew_and_does_not_put_into_a_hole() {
     assert_eq!(here.commit(&commit).await.unwrap().version, 4);
 }
 
-/// A tail at version 0, in a log of which others cleaned the first three of four versions away.
-async fn before_a_hole() -> (Arc<Faulty>, Table, Table) {
-    let (store, lake) = Faulty::lake();
-    let here = table(&lake).await;
-    let mut there = table(&lake).await;
+/// A tail at version 0, in a log of which others cleaned the first three of four versions away, and
+/// one of the others.
+async fn of_a_cleaned_log(lake: &Lake) -> (Table, Table) {
+    let here = table(lake).await;
+    let mut there = table(lake).await;
     for offset in 0..3 {
         add(&mut there, offset, "a").await;
     }
@@ -153,6 +144,13 @@ async fn before_a_hole() -> (Arc<Faulty>, Table, Table) {
         let path = Path::from(format!("_delta_log/{version:020}.json"));
         here.log.objects().delete(&path).await.unwrap();
     }
+    (here, there)
+}
+
+/// Such a tail, of a store that can fail.
+async fn before_a_hole() -> (Arc<Faulty>, Table, Table) {
+    let (store, lake) = Faulty::lake();
+    let (here, there) = of_a_cleaned_log(&lake).await;
     (store, here, there)
 }
 
