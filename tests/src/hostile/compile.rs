@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{all_but, ends, events, neighbour, quantity, run, tenant};
+use super::{ROWS, all_but, ends, events, neighbour, quantity, run, tenant};
 use crate::guest::around;
-use crate::place::{Place, assay};
+use crate::place::{Host, Place, assay};
 
 /// What a host's memory may grow by for a component that is refused, in bytes.
 const GROWTH: u64 = 64 << 20;
@@ -196,4 +196,30 @@ fn a_compile_bomb_goes_off_in_a_process_of_its_own_and_within_its_limits() {
         assert!(more < GROWTH, "{}: the host took {more} bytes", bomb.name);
         assert!(took < PATIENCE, "{} took {took:?}", bomb.name);
     }
+}
+
+#[test]
+fn components_that_compile_for_long_do_not_hold_up_one_that_is_soon_done() {
+    let mut place = Place::new();
+    let cache = place.path().join("cache");
+    place.set("XDG_CACHE_HOME", cache.to_str().unwrap());
+    events(&place, quantity);
+    let slow = function_of(7_000_000);
+    for bomb in 0..3 {
+        // A section that differs, so that none of them is the other.
+        let wasm = [&slow[..], &section(0, &[1, b'0' + bomb])].concat();
+        let limits = "[limits]\ncompile_seconds = 15\n";
+        tenant(&place, &format!("bomb-{bomb}"), "validate", &wasm, limits);
+    }
+    let mut host = place.host(&["run", "tenants"]);
+    // Each is attended by two threads and more.
+    let compilers = |host: &Host| host.threads("assay-compile") >= 4;
+    host.until("two of them are compiled", compilers);
+    neighbour(&place);
+    host.until("the neighbour's rows are in", |_| {
+        place.rows_if_any("neighbour/silver").len() == ROWS
+    });
+    let log = host.said();
+    let refused = log.matches("more than 15 s of the processor").count();
+    assert!(refused <= 1, "it waited for {refused} of them:\n{log}");
 }

@@ -1,5 +1,7 @@
 mod compile;
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -230,28 +232,6 @@ fn what_a_component_keeps_of_a_call_is_gone_in_the_next() {
     assert!(good, "{log}");
     let silver = (0..rows).map(|row| (row, "silver".to_owned()));
     assert_eq!(ends(&place, "kept"), silver.collect());
-}
-
-#[test]
-fn limits_of_the_toml_decide_what_a_component_may_use() {
-    let place = Place::new();
-    events(&place, quantity);
-    let work = "(local.set $n (i32.const 100000))
-        (loop $on
-          (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $on (local.get $n)))";
-    let wasm = around("validator", work, "");
-    tenant(&place, "usual", "validate", &wasm, "");
-    let own = "limits = { fuel = 100000, fuel_per_row = 100 }\n";
-    tenant(&place, "lean", "validate", &wasm, own);
-    let all = "[limits]\nfuel = 100000\nfuel_per_row = 100\n";
-    tenant(&place, "lean-as-a-whole", "validate", &wasm, all);
-    let (good, log, _) = run(&place);
-    assert!(good, "{log}");
-    assert_eq!(ends(&place, "usual"), all_but("silver"));
-    assert_eq!(ends(&place, "lean"), all_but("out_of_fuel"));
-    assert_eq!(ends(&place, "lean-as-a-whole"), all_but("out_of_fuel"));
-    let books = place.assay(&["verify"]).well();
-    assert!(books.contains("lean: the books balance"), "{books}");
 }
 
 #[test]

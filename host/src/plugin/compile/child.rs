@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,30 +34,36 @@ const LONGEST_PROBLEM: usize = 1_024;
 /// How often a process that should be gone is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Compiles a component in a process of `program`.
+/// Compiles a component in a process of `program`. If it is not done `soon`, `stay` says whether it may
+/// go on; `None`: it may not, and was stopped.
 pub(super) fn compile(
     program: &Path,
     wasm: &[u8],
     limits: &CompileLimits,
-) -> Result<Vec<u8>, PluginError> {
+    soon: Duration,
+    stay: &mut dyn FnMut() -> bool,
+) -> Result<Option<Vec<u8>>, PluginError> {
     let until = Instant::now() + patience(limits);
     let mut child = start(program, limits).map_err(not_run)?;
-    let ended = attend(&mut child, wasm, until);
-    if ended.is_err() {
+    let ended = attend(&mut child, wasm, until, soon, stay);
+    if !matches!(ended, Ok(Some(_))) {
         // Nobody waits for it any more.
         let _ = child.kill();
         let _ = child.wait();
     }
-    let Ended {
+    let Some(Ended {
         status,
         answer,
         said,
-    } = ended.map_err(not_run)?;
+    }) = ended.map_err(not_run)?
+    else {
+        return Ok(None);
+    };
     match (answer, status) {
         (_, None) => Err(PluginError::CompileClock {
             after: patience(limits),
         }),
-        (Ok(Some(Answer::Code(code))), Some(status)) if status.success() => Ok(code),
+        (Ok(Some(Answer::Code(code))), Some(status)) if status.success() => Ok(Some(code)),
         (Ok(Some(Answer::Broken(problem))), _) => Err(PluginError::Broken { problem }),
         (Ok(Some(Answer::TooLarge(bytes))), _) => Err(PluginError::CompiledSize {
             bytes,
@@ -106,8 +112,14 @@ struct Ended {
     said: String,
 }
 
-/// Sees a compiler to its end, or stops it.
-fn attend(child: &mut Child, wasm: &[u8], until: Instant) -> io::Result<Ended> {
+/// Sees a compiler to its end, or stops it. `None`: it was stopped since it might not `stay`.
+fn attend(
+    child: &mut Child,
+    wasm: &[u8],
+    until: Instant,
+    soon: Duration,
+    stay: &mut dyn FnMut() -> bool,
+) -> io::Result<Option<Ended>> {
     let (Some(mut input), Some(output), Some(errors)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
@@ -126,15 +138,22 @@ fn attend(child: &mut Child, wasm: &[u8], until: Instant) -> io::Result<Ended> {
             // Who stopped waiting has no use for it.
             let _ = sender.send(answer(output));
         })?;
-        let left = until.saturating_duration_since(Instant::now());
-        let answer = answered.recv_timeout(left).unwrap_or(Ok(None));
+        let mut answer = answered.recv_timeout(soon);
+        if matches!(answer, Err(RecvTimeoutError::Timeout)) {
+            if !stay() {
+                child.kill()?;
+                return Ok(None);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            answer = answered.recv_timeout(left);
+        }
         let status = ended(child, until)?;
         let said = listener.join().unwrap_or_default();
-        Ok(Ended {
+        Ok(Some(Ended {
             status,
-            answer,
+            answer: answer.unwrap_or(Ok(None)),
             said,
-        })
+        }))
     })
 }
 

@@ -12,7 +12,7 @@ mod kept;
 
 mod places;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 pub use answer::compile_input;
 
 use self::kept::{Kept, Name};
-use self::places::Places;
+use self::places::{Place, Places, SOON};
 use super::PluginError;
 use crate::environment::cache_folder;
 
@@ -102,17 +102,16 @@ impl Workbench {
         if let Some(component) = found(engine, known.as_ref()) {
             return Ok(component);
         }
-        let place = self.places.take();
+        let place = self.places.soon();
         // Whoever had the place may have compiled the same.
         if let Some(component) = found(engine, known.as_ref()) {
             return Ok(component);
         }
         let code = match &self.compiler {
-            Compiler::Process(program) => child::compile(program, wasm, limits)?,
+            Compiler::Process(program) => self.code(program, place, wasm, limits)?,
             #[cfg(test)]
             Compiler::Within => answer::within(engine, wasm)?,
         };
-        drop(place);
         // SAFETY: as in `found`; these bytes are what a compiler of this build just made, and came
         // by a pipe that nobody else holds.
         let component = unsafe { Component::deserialize(engine, &code) };
@@ -123,6 +122,26 @@ impl Workbench {
             kept.put(name, &code);
         }
         Ok(component)
+    }
+
+    /// What a compiler's process makes of a component. One that takes long while another does is
+    /// stopped, and begun again when that one is done: its few seconds are lost, where its memory
+    /// would be held.
+    fn code<'a>(
+        &'a self,
+        program: &Path,
+        mut place: Place<'a>,
+        wasm: &[u8],
+        limits: &CompileLimits,
+    ) -> Result<Vec<u8>, PluginError> {
+        loop {
+            let mut stay = || self.places.stay(&mut place);
+            if let Some(code) = child::compile(program, wasm, limits, SOON, &mut stay)? {
+                return Ok(code);
+            }
+            drop(place);
+            place = self.places.long();
+        }
     }
 }
 
