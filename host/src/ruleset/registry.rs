@@ -51,7 +51,7 @@ impl Registry {
         tenant: &Tenant,
         sandbox: Arc<Sandbox>,
     ) -> Result<Self, RuleSetError> {
-        let (store, stored) = Store::open(lake, tenant).await?;
+        let store = Store::open(lake, tenant).await?;
         let mut registry = Self {
             store,
             sets: BTreeMap::new(),
@@ -67,7 +67,7 @@ impl Registry {
             warm: None,
             trust: Trust::default(),
         };
-        registry.take_up(stored);
+        registry.take_up();
         Ok(registry)
     }
 
@@ -85,9 +85,9 @@ impl Registry {
     /// # Errors
     /// A lake that can't be read.
     pub async fn refresh(&mut self) -> Result<(), RuleSetError> {
-        let stored = self.store.refresh().await?;
-        self.take_up(stored);
-        Ok(())
+        let refreshed = self.store.refresh().await;
+        self.take_up();
+        refreshed
     }
 
     /// The rule set that judges what comes now.
@@ -190,9 +190,9 @@ impl Registry {
                 .iter()
                 .any(|other| matches!(other.entry, Entry::Activate { .. }))
         };
-        let (stored, number) = self.store.add(at, who, &entry, overtaken).await?;
-        self.take_up(stored);
-        Ok(number)
+        let added = self.store.add(at, who, &entry, overtaken).await;
+        self.take_up();
+        added
     }
 
     /// Notes that `failed` can't be taken up here, and has the set before it judge again, on every
@@ -284,10 +284,10 @@ impl Registry {
         at: i64,
         entry: &Entry,
     ) -> Result<RuleSetNumber, RuleSetError> {
-        let (stored, number) = self.store.add(at, who, entry, |_| false).await?;
-        self.take_up(stored);
+        let added = self.store.add(at, who, entry, |_| false).await;
+        self.take_up();
         // Nothing does away with it, so it has one.
-        Ok(number.unwrap_or_else(|| self.last()))
+        Ok(added?.unwrap_or_else(|| self.last()))
     }
 
     /// The rule set that judges a row which was pinned to `pinned`, and up to which offset that
@@ -349,13 +349,13 @@ impl Registry {
         })
     }
 
-    fn take_up(&mut self, stored: Vec<Stored>) {
+    fn take_up(&mut self) {
         for Stored {
             version,
             at,
             who,
             entry,
-        } in stored
+        } in self.store.take()
         {
             let number = RuleSetNumber(version);
             let what = told(number, &entry);

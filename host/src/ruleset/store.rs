@@ -56,10 +56,15 @@ pub(super) struct Store {
     lake: Lake,
     tenant: Tenant,
     table: Table,
+    /// Files that the table told of, and that were not read yet.
+    unread: Vec<File>,
+    /// What was read and not taken yet, in order. It stands here, since a step that fails or is given
+    /// up in its middle must not lose what came before it: the table tells of each file once.
+    news: Vec<Stored>,
 }
 
 impl Store {
-    pub async fn open(lake: &Lake, tenant: &Tenant) -> Result<(Self, Vec<Stored>), RuleSetError> {
+    pub async fn open(lake: &Lake, tenant: &Tenant) -> Result<Self, RuleSetError> {
         let spec = TableSpec {
             schema: Arc::new(schema()),
             partition_by: Vec::new(),
@@ -69,37 +74,45 @@ impl Store {
         let table = lake
             .create_table(&format!("{tenant}/rulesets"), &spec)
             .await?;
-        let store = Self {
+        let unread = table.files().cloned().collect();
+        let mut store = Self {
             lake: lake.clone(),
             tenant: tenant.clone(),
             table,
+            unread,
+            news: Vec::new(),
         };
-        let files: Vec<File> = store.table.files().cloned().collect();
-        let stored = store.read(&files).await?;
-        Ok((store, stored))
+        store.read().await?;
+        Ok(store)
     }
 
-    /// What was changed since the last look.
-    pub async fn refresh(&mut self) -> Result<Vec<Stored>, RuleSetError> {
+    /// Takes what was changed and read since the last time, the oldest first.
+    pub fn take(&mut self) -> Vec<Stored> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Reads what was changed since the last look.
+    pub async fn refresh(&mut self) -> Result<(), RuleSetError> {
         let seen = self.table.refresh().await?;
-        let files: Vec<File> = seen.into_iter().flat_map(|seen| seen.added).collect();
-        self.read(&files).await
+        self.unread
+            .extend(seen.into_iter().flat_map(|seen| seen.added));
+        self.read().await
     }
 
-    /// Adds a change, unless `obsolete` says that what others changed meanwhile does away with it.
-    /// Answers with the changes of others and, last, our own, whose number it gives too.
+    /// Adds a change, unless `obsolete` says that what others changed, and nobody took yet, does away
+    /// with it. Answers with its number.
     pub async fn add(
         &mut self,
         at: i64,
         who: &Who,
         entry: &Entry,
         obsolete: impl Fn(&[Stored]) -> bool,
-    ) -> Result<(Vec<Stored>, Option<RuleSetNumber>), RuleSetError> {
-        let mut others = self.refresh().await?;
+    ) -> Result<Option<RuleSetNumber>, RuleSetError> {
+        self.refresh().await?;
         self.keep_house().await;
         loop {
-            if obsolete(&others) {
-                return Ok((others, None));
+            if obsolete(&self.news) {
+                return Ok(None);
             }
             let version = self.table.version() + 1;
             let stored = Stored {
@@ -123,11 +136,11 @@ impl Store {
             };
             match self.table.commit(&commit).await {
                 Ok(_) => {
-                    others.push(stored);
-                    return Ok((others, Some(RuleSetNumber(version))));
+                    self.news.push(stored);
+                    return Ok(Some(RuleSetNumber(version)));
                 }
                 Err(CommitError::PartitionTouched { .. } | CommitError::MetadataChanged) => {
-                    others.extend(self.refresh().await?);
+                    self.refresh().await?;
                 }
                 Err(CommitError::Lake(error) | CommitError::Unsettled { source: error, .. }) => {
                     return Err(error.into());
@@ -178,10 +191,11 @@ impl Store {
         format!("{}/blobs/{digest}", self.tenant)
     }
 
-    async fn read(&self, files: &[File]) -> Result<Vec<Stored>, RuleSetError> {
+    /// Reads the files that were not read yet: all of them, since they need not be in order.
+    async fn read(&mut self) -> Result<(), RuleSetError> {
         let reader = self.table.reader();
-        let mut stored = Vec::new();
-        for some in files.chunks(READS) {
+        let mut stored = Vec::with_capacity(self.unread.len());
+        for some in self.unread.chunks(READS) {
             let reads = some.iter().map(|file| reader.read(file, None));
             for rows in try_join_all(reads).await?.iter().flatten() {
                 for row in 0..rows.num_rows() {
@@ -189,7 +203,9 @@ impl Store {
                 }
             }
         }
+        self.unread.clear();
         stored.sort_by_key(|stored| stored.version);
-        Ok(stored)
+        self.news.append(&mut stored);
+        Ok(())
     }
 }

@@ -248,3 +248,46 @@ async fn sets_that_say_the_same_are_held_once_however_often_they_take_over() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_change_whose_row_can_not_be_read_yet_is_taken_up_when_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().to_str().unwrap()).unwrap();
+    let (mut ours, mut theirs) = (open(&lake).await, open(&lake).await);
+    let active = |registry: &Registry| registry.active_definition().map(|set| set.zone.clone());
+    let ann = who();
+    let first = definition("UTC");
+    let first = ours.activate(&first, Cause::Toml, &ann, 1).await;
+    first.unwrap();
+    theirs.refresh().await.unwrap();
+
+    let second = definition("Asia/Tokyo");
+    let second = ours.activate(&second, Cause::Toml, &ann, 2).await;
+    second.unwrap();
+    let table = folder.path().join("north/rulesets");
+    let away = folder.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    let files = || -> Vec<_> {
+        let entries = std::fs::read_dir(&table).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_str().unwrap().ends_with(".parquet"))
+            .collect()
+    };
+    let moved = files();
+    assert_eq!(moved.len(), 2);
+    for name in &moved {
+        std::fs::rename(table.join(name), away.join(name)).unwrap();
+    }
+    theirs.refresh().await.unwrap_err();
+    let third = definition("Asia/Seoul");
+    let third = theirs.activate(&third, Cause::Toml, &ann, 3).await;
+    third.unwrap_err();
+    assert_eq!(active(&theirs), Some("UTC".to_owned()));
+    for name in &moved {
+        std::fs::rename(away.join(name), table.join(name)).unwrap();
+    }
+    theirs.refresh().await.unwrap();
+    assert_eq!(active(&theirs), Some("Asia/Tokyo".to_owned()));
+    assert_eq!(theirs.history().len(), 2);
+}

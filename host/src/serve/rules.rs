@@ -61,15 +61,13 @@ impl App {
     /// The rule sets of a tenant that has some. What is the host's own of the limits is what the host's
     /// TOML says, whatever one that was sent does.
     pub(super) async fn rules(&self, known: &Known, tenant: &Tenant) -> Result<Changes, ApiError> {
-        let table = known.lake.open_table(&format!("{tenant}/rulesets")).await?;
-        if table.is_none() {
+        let Some(mut changes) = known.rules(tenant, &self.sandbox).await? else {
             let begin = "its first rule set is made as its pipeline starts";
             return Err(ApiError::conflict(
                 format!("tenant {tenant} has no rule sets"),
                 begin,
             ));
-        }
-        let mut changes = Changes::open(&known.lake, tenant, self.sandbox.clone()).await?;
+        };
         // One that can't be read any more is said by the host, which goes on by what it was.
         if let Ok(config) = Config::read(&known.pipeline) {
             changes.registry.set_host_limits(config.limits.host());
@@ -89,8 +87,10 @@ pub async fn history(
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
 ) -> Result<Json<Value>, ApiError> {
-    let changes = readable(&app, &bearer, &tenant).await?;
-    Ok(Json(answers::history(&changes.registry)))
+    let (known, changes) = readable(&app, &bearer, &tenant).await?;
+    let history = answers::history(&changes.registry);
+    known.keep_rules(changes);
+    Ok(Json(history))
 }
 
 /// What a rule set is made of
@@ -103,11 +103,10 @@ pub async fn show(
     bearer: Bearer,
     Path((tenant, number)): Path<(Tenant, i64)>,
 ) -> Result<Json<Value>, ApiError> {
-    let changes = readable(&app, &bearer, &tenant).await?;
-    Ok(Json(answers::set(
-        &changes.registry,
-        RuleSetNumber(number),
-    )?))
+    let (known, changes) = readable(&app, &bearer, &tenant).await?;
+    let set = answers::set(&changes.registry, RuleSetNumber(number));
+    known.keep_rules(changes);
+    Ok(Json(set?))
 }
 
 /// What a rule set changes against another
@@ -121,7 +120,7 @@ pub async fn diff(
     Path((tenant, number)): Path<(Tenant, i64)>,
     Query(Against { against }): Query<Against>,
 ) -> Result<Json<Value>, ApiError> {
-    let changes = readable(&app, &bearer, &tenant).await?;
+    let (known, changes) = readable(&app, &bearer, &tenant).await?;
     let registry = &changes.registry;
     let (to, from) = (RuleSetNumber(number), against.or(registry.active()));
     let Some(from) = from else {
@@ -131,6 +130,7 @@ pub async fn diff(
     let (before, after) = (registry.set(from)?, registry.set(to)?);
     let (before, after) = (&*before.definition, &*after.definition);
     let found = changes.compare(before, after, &BTreeMap::new()).await;
+    known.keep_rules(changes);
     Ok(Json(answers::differences(from, to, &found)))
 }
 
@@ -176,6 +176,7 @@ pub async fn stage(
                 why,
             };
             let staged = changes.stage(&unpacked.config, &who).await;
+            known.keep_rules(changes);
             staged.map_err(|error| ApiError::from(error).map(|text| unpacked.told(text)))
         };
         let scope = Scope::Tenant(&tenant);
@@ -212,6 +213,7 @@ pub async fn promote(
         let change = changes.promote(RuleSetNumber(number), &who);
         let scope = Scope::Tenant(&tenant);
         let activated = audited(&known.lake, scope, &actor, act, change).await??;
+        known.keep_rules(changes);
         Ok(Json(answers::activated(&tenant, &activated)))
     })
     .await
@@ -246,13 +248,19 @@ pub async fn rollback(
         let change = changes.rollback(wanted.to, wanted.keep_dimensions, &who);
         let scope = Scope::Tenant(&tenant);
         let activated = audited(&known.lake, scope, &actor, act, change).await??;
+        known.keep_rules(changes);
         Ok(Json(answers::activated(&tenant, &activated)))
     })
     .await
 }
 
-async fn readable(app: &Arc<App>, bearer: &Bearer, tenant: &Tenant) -> Result<Changes, ApiError> {
+async fn readable(
+    app: &Arc<App>,
+    bearer: &Bearer,
+    tenant: &Tenant,
+) -> Result<(Known, Changes), ApiError> {
     bearer.shown()?;
     let Admitted { known, .. } = app.admit(bearer, tenant, Right::Read).await?;
-    app.rules(&known, tenant).await
+    let changes = app.rules(&known, tenant).await?;
+    Ok((known, changes))
 }

@@ -106,6 +106,7 @@ async fn shadow(
         let change = changes.shadow(number, begins, &who);
         let scope = Audit::Tenant(&tenant);
         audited(&known.lake, scope, &actor, act, change).await??;
+        known.keep_rules(changes);
         Ok(Json(answers::shadow(&tenant, number, begins)))
     })
     .await
@@ -126,16 +127,19 @@ pub async fn report(
     Path((tenant, number)): Path<(Tenant, i64)>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, .. } = app.admit(&bearer, &tenant, Right::Compare).await?;
-    let registry = app.rules(&known, &tenant).await?.registry;
+    let changes = app.rules(&known, &tenant).await?;
+    let registry = &changes.registry;
     let number = RuleSetNumber(number);
     let state = registry.state(registry.set(number)?).as_str();
-    let found = merged(&known.lake, &tenant, &registry, number, None).await?;
+    let found = merged(&known.lake, &tenant, registry, number, None).await?;
     let found = found.ok_or_else(|| {
         let what = format!("there is no report of rule set {number}, which is {state}");
         let begin = "POST …/shadow has it judge beside the active one; it is there once a host looked at a batch";
         ApiError::not_found(what, begin)
     })?;
-    Ok(Json(answers::report(&tenant, &registry, &found)?))
+    let report = answers::report(&tenant, registry, &found)?;
+    known.keep_rules(changes);
+    Ok(Json(report))
 }
 
 /// What a rule set would have made of messages that are in bronze

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::super::change::Changes;
 use super::super::config::Config;
 use super::super::meter::Meter;
 use crate::lake::Lake;
 use crate::names::Tenant;
+use crate::plugin::Sandbox;
+use crate::ruleset::RuleSetError;
 use crate::trust::Trust;
 
 /// Where a tenant is on this host.
@@ -51,9 +54,47 @@ pub struct Known {
     /// Whose signatures count.
     pub trust: Trust,
     pub state: State,
+    /// Its rule sets, as they were left by who worked on them last.
+    pub(super) rules: Arc<Mutex<Option<Changes>>>,
 }
 
 impl Known {
+    /// Its rule sets as they are now, for one piece of work on them. `None`: it has none yet. Opening
+    /// them reads every change that there ever was; ones that were kept are read on from where they
+    /// were.
+    ///
+    /// # Errors
+    /// A lake that can't be reached or written, or a set that this version can't read.
+    pub async fn rules(
+        &self,
+        tenant: &Tenant,
+        sandbox: &Arc<Sandbox>,
+    ) -> Result<Option<Changes>, RuleSetError> {
+        let kept = self.kept_rules().take();
+        if let Some(mut changes) = kept
+            && changes.registry.refresh().await.is_ok()
+        {
+            return Ok(Some(changes));
+        }
+        let table = format!("{tenant}/rulesets");
+        if self.lake.open_table(&table).await?.is_none() {
+            return Ok(None);
+        }
+        let opened = Changes::open(&self.lake, tenant, sandbox.clone()).await?;
+        Ok(Some(opened))
+    }
+
+    /// Keeps rule sets for the next piece of work, but where tables may go, or come anew.
+    pub fn keep_rules(&self, changes: Changes) {
+        if self.state == State::Running {
+            *self.kept_rules() = Some(changes);
+        }
+    }
+
+    fn kept_rules(&self) -> MutexGuard<'_, Option<Changes>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the quota of its TOML count. Answers whether it is another than before.
     pub(super) fn take_quota(&self, config: &Config) -> bool {
         let quota = config.quota.quota();
@@ -79,6 +120,7 @@ impl Roster {
             meter: meter.clone(),
             trust: config.trust.clone(),
             state: State::Running,
+            rules: Arc::default(),
         };
         known.take_quota(config);
         roster.put(&config.tenant, known);
@@ -113,6 +155,7 @@ impl Roster {
     pub(super) fn set(&self, tenant: &Tenant, state: State) {
         if let Some(known) = self.lock().get_mut(tenant) {
             known.state = state;
+            known.kept_rules().take();
         }
     }
 
