@@ -13,6 +13,8 @@ const TURNS: [i64; 4] = [1, 0, -1, 0];
 const RESTART: u64 = 8;
 /// Within which all that was sold around a jump is in gold.
 const LONGEST: Duration = Duration::from_secs(30);
+/// What a host says of a clock that went backwards.
+const SET_BACK: &str = "was set back";
 
 fn start(till: &Till, machine: &Machine) -> Host {
     let variables = machine.variables();
@@ -43,12 +45,13 @@ async fn a_wall_clock_that_jumps_a_day_either_way_stops_nothing_and_costs_no_row
     till.sell(20);
     let mut host = start(&till, &machine);
     wait(&till, &mut host);
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut back) = (Duration::ZERO, 0);
     for jump in 0..jumps {
         if jump % RESTART == RESTART - 1 {
             let (ended, log) = host.stop();
             assert!(ended.success(), "{log}");
             host = start(&till, &machine);
+            back = 0;
         }
         let some = 1 + till.below(30);
         till.sell(some);
@@ -60,6 +63,12 @@ async fn a_wall_clock_that_jumps_a_day_either_way_stops_nothing_and_costs_no_row
         till.sell(some);
         till.sell_again();
         longest = longest.max(wait(&till, &mut host));
+        // Kafka's client waits by that clock, so it must be another one since.
+        back += usize::from(TURNS[turn] < TURNS[(turn + TURNS.len() - 1) % TURNS.len()]);
+        host.until(
+            "its Kafka client is made anew after each jump back",
+            |host| host.said().matches(SET_BACK).count() >= back,
+        );
     }
     let (ended, log) = host.stop();
     assert!(ended.success(), "{log}");

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _};
-use deltalake::{DeltaTable, Path, checkpoints};
+use deltalake::{DeltaTable, DeltaTableError, Path, checkpoints};
 
 use super::log::Log;
 use super::{LakeError, Table, fault, protocol};
@@ -144,17 +144,47 @@ impl Maintenance {
 /// Writes the checkpoint of a version, and notes it as the last.
 pub(super) async fn write_checkpoint(log: &Log, version: i64) -> Result<(), LakeError> {
     let (name, log, version) = (log.table.clone(), log.clone(), version.unsigned_abs());
-    let runtime = tokio::runtime::Handle::current();
+    let failed = |error: DeltaTableError| LakeError::store("write a checkpoint of", &name, error);
+    let runtime = Runtime::of(&log).map_err(|error| failed(error.into()))?;
     // Building a checkpoint holds its thread for as long as it takes.
     let task = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
+        runtime.handle().block_on(async {
             let mut table = DeltaTable::new(log.store.clone());
             table.load_version(version).await?;
             checkpoints::create_checkpoint(&table, None).await
         })
     });
-    let written = task.await?;
-    written.map_err(|error| LakeError::store("write a checkpoint of", &name, error))
+    task.await?.map_err(failed)
+}
+
+/// Where a checkpoint is written.
+enum Runtime {
+    /// The host's own. A store over the network keeps its connections there.
+    Host(tokio::runtime::Handle),
+    /// One of its own, whose threads end with it. All versions since the last checkpoint are read at
+    /// once, and each read of a local disk is a thread: the host's own pool would keep a hundred.
+    Own(tokio::runtime::Runtime),
+}
+
+impl Runtime {
+    fn of(log: &Log) -> std::io::Result<Self> {
+        if log.disk.is_none() {
+            return Ok(Self::Host(tokio::runtime::Handle::current()));
+        }
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(1).max_blocking_threads(4);
+        runtime
+            .thread_name("assay-checkpoint")
+            .build()
+            .map(Self::Own)
+    }
+
+    fn handle(&self) -> &tokio::runtime::Handle {
+        match self {
+            Self::Host(handle) => handle,
+            Self::Own(runtime) => runtime.handle(),
+        }
+    }
 }
 
 fn checkpoint_every() -> i64 {
