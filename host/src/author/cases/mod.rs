@@ -14,7 +14,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use self::difference::difference;
 use self::expected::Expected;
-use super::trial::{Line, Property, Setting, Trial, TrialError};
+use super::trial::{Generated, Line, Property, Setting, Trial, TrialError};
 use crate::plugin::{Component, Limits, PluginError};
 
 const ROWS: &str = "rows.ndjson";
@@ -51,6 +51,8 @@ pub struct Outcome {
     /// What differs from what is expected, for people. Empty: nothing.
     pub difference: Vec<String>,
     pub properties: Vec<Property>,
+    /// What was tried over rows that nobody wrote.
+    pub generated: Generated,
     pub notes: Vec<String>,
     /// The expectation was written anew.
     pub blessed: bool,
@@ -72,13 +74,19 @@ impl Outcome {
             rows: 0,
             difference: Vec::new(),
             properties: Vec::new(),
+            generated: Generated::default(),
             notes: Vec::new(),
             blessed: false,
         }
     }
 
     pub fn is_good(&self) -> bool {
-        self.difference.is_empty() && self.properties.iter().all(|p| p.broken.is_none())
+        self.difference.is_empty() && self.holds()
+    }
+
+    /// Whether all holds that must, whatever the rule.
+    pub fn holds(&self) -> bool {
+        self.properties.iter().all(|p| p.broken.is_none()) && self.generated.found.is_none()
     }
 }
 
@@ -107,7 +115,18 @@ pub fn find(plugin: &Path) -> Result<Vec<PathBuf>, CaseError> {
     Ok(cases)
 }
 
-/// Runs a case. With `bless`, what comes out is what is expected from now on.
+/// How cases are run.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// What comes out is what is expected from now on.
+    pub bless: bool,
+    /// What the rows that nobody wrote come of.
+    pub seed: u64,
+    /// How many of these there are for each case.
+    pub generate: usize,
+}
+
+/// Runs a case.
 ///
 /// # Errors
 /// Files that are missing or can't be read.
@@ -115,11 +134,11 @@ pub fn run(
     component: &Component,
     limits: &Limits,
     case: &Path,
-    bless: bool,
+    how: How,
 ) -> Result<Outcome, CaseError> {
     let mut outcome = Outcome::of(case);
-    let found = attempt(component, limits, case, &mut outcome)?;
-    if bless {
+    let found = attempt(component, limits, case, how, &mut outcome)?;
+    if how.bless {
         outcome.blessed = found.write(case)?;
         return Ok(outcome);
     }
@@ -150,6 +169,7 @@ fn attempt(
     component: &Component,
     limits: &Limits,
     case: &Path,
+    how: How,
     outcome: &mut Outcome,
 ) -> Result<Found, CaseError> {
     let rows = read(&case.join(ROWS))?;
@@ -190,8 +210,12 @@ fn attempt(
     let made = match trial.run(&rows) {
         Ok(lines) => {
             // What it logs about these rows was said above.
-            let properties = with_default(NoSubscriber::default(), || trial.properties(&rows));
-            outcome.properties = properties.map_err(wrong)?;
+            with_default(NoSubscriber::default(), || {
+                outcome.properties = trial.properties(&rows)?;
+                outcome.generated = trial.generated(&rows, how.seed, how.generate)?;
+                Ok(())
+            })
+            .map_err(wrong)?;
             Ok(lines)
         }
         Err(TrialError::Group { problem, row }) => Err(Failure { problem, row }),

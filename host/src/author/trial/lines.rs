@@ -16,7 +16,7 @@ use crate::plugin::Judged;
 /// What became of one row, or of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The row's place among the rows that went in, unless it is a group.
+    /// The row's number, counted from 0, unless it is a group.
     pub row: Option<usize>,
     /// Which row (counted from 1), or which group by its keys: a JSON object.
     pub of: String,
@@ -70,10 +70,11 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
     let said = verdicts.into_iter().zip(broken).zip(failures);
     said.enumerate()
         .map(|(row, ((verdicts, broken), failure))| {
-            let number = (rows.before + row + 1).to_string();
+            let place = rows.numbers.get(row).copied().unwrap_or(row);
+            let number = (place + 1).to_string();
             let failed = failure.is_some();
             let mut parts = vec![match rows.places.get(row) {
-                Some(place) => ("at", Value::from(place.as_str()).to_string()),
+                Some(at) => ("at", Value::from(at.as_str()).to_string()),
                 None => ("row", number.clone()),
             }];
             let mut backtrace = Vec::new();
@@ -89,7 +90,7 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
                 parts.push(("verdicts", Value::from(verdicts).to_string()));
             }
             Line {
-                row: Some(rows.before + row),
+                row: Some(place),
                 of: object(std::iter::once(("row", number))),
                 json: object(parts.into_iter()),
                 broken,
