@@ -103,6 +103,23 @@ mod tests {
     }
 
     #[test]
+    fn names_are_left_out_and_all_else_stays() {
+        let text = r#"(module $m (func $inner (result i32) (i32.const 7))
+            (func (export "run") (result i32) (call $inner)) (@custom "kept" "abc"))"#;
+        let module = wat::parse_str(text).unwrap();
+        let has =
+            |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        assert!(has(&module, "inner"));
+        let stripped = without_names(&module).unwrap();
+        assert!(!has(&stripped, "inner") && has(&stripped, "kept") && has(&stripped, "run"));
+        wasmparser::Validator::new()
+            .validate_all(&stripped)
+            .unwrap();
+        assert_eq!(without_names(&stripped).unwrap(), stripped);
+        assert!(without_names(b"not wasm").is_err());
+    }
+
+    #[test]
     fn what_is_no_webassembly_is_refused() {
         let error = of_module(b"not wasm").unwrap_err();
         assert!(matches!(error, BadComponent::Encoding { .. }), "{error}");

@@ -7,6 +7,7 @@
 mod difference;
 mod expected;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 use self::difference::difference;
 use self::expected::Expected;
 use super::trial::{Generated, Line, Property, Setting, Trial, TrialError};
-use crate::plugin::{Component, Limits, PluginError};
+use crate::plugin::{Cause, Component, Limits, PluginError};
 
 const ROWS: &str = "rows.ndjson";
 const PARAMS: &str = "params.json";
@@ -56,6 +57,10 @@ pub struct Outcome {
     pub notes: Vec<String>,
     /// The expectation was written anew.
     pub blessed: bool,
+    /// The answer is another one than was expected, and may be the right one.
+    pub may_be_right: bool,
+    /// Why the component failed on rows, where it did.
+    pub causes: BTreeSet<Cause>,
 }
 
 impl Outcome {
@@ -77,6 +82,8 @@ impl Outcome {
             generated: Generated::default(),
             notes: Vec::new(),
             blessed: false,
+            may_be_right: false,
+            causes: BTreeSet::new(),
         }
     }
 
@@ -142,12 +149,19 @@ pub fn run(
         outcome.blessed = found.write(case)?;
         return Ok(outcome);
     }
-    outcome.difference = match Expected::read(case)? {
-        Some(expected) => difference(&expected, &found),
-        None => vec![
+    let expected = Expected::read(case, &found.fields)?;
+    outcome.difference = match (expected, &found.made) {
+        (Some(expected), _) => difference(&expected, &found),
+        (None, Ok(_)) => vec![
             "nothing is expected yet: `--bless` writes expected.ndjson; then read it".to_owned(),
         ],
+        (None, Err(failure)) => vec![
+            format!("+ {}", failure.problem),
+            "nothing is expected yet: if that is to be, write a part of it into error.txt"
+                .to_owned(),
+        ],
     };
+    outcome.may_be_right = found.made.is_ok() && !outcome.difference.is_empty();
     Ok(outcome)
 }
 
@@ -156,6 +170,8 @@ struct Found {
     /// The rows as they were written.
     texts: Vec<String>,
     made: Result<Vec<Line>, Failure>,
+    /// The fields that a line may have; empty where that is not known.
+    fields: Vec<String>,
 }
 
 /// Why nothing came out.
@@ -182,6 +198,7 @@ fn attempt(
         Ok(Found {
             texts: Vec::new(),
             made: Err(Failure { problem, row: None }),
+            fields: Vec::new(),
         })
     };
     let configured = match component.configure(&params, limits) {
@@ -209,6 +226,9 @@ fn attempt(
     outcome.notes = trial.notes().to_vec();
     let made = match trial.run(&rows) {
         Ok(lines) => {
+            outcome
+                .causes
+                .extend(lines.iter().filter_map(|line| line.failed));
             // What it logs about these rows was said above.
             with_default(NoSubscriber::default(), || {
                 outcome.properties = trial.properties(&rows)?;
@@ -218,12 +238,20 @@ fn attempt(
             .map_err(wrong)?;
             Ok(lines)
         }
-        Err(TrialError::Group { problem, row }) => Err(Failure { problem, row }),
+        Err(TrialError::Group {
+            problem,
+            row,
+            cause,
+        }) => {
+            outcome.causes.extend(cause);
+            Err(Failure { problem, row })
+        }
         Err(error) => return Err(wrong(error)),
     };
     Ok(Found {
         texts: rows.texts,
         made,
+        fields: trial.fields(),
     })
 }
 

@@ -15,7 +15,7 @@ const TRIES: usize = 150;
 pub struct Generated {
     /// The rows that it was tried over.
     pub rows: usize,
-    /// In how many ways it was tried.
+    /// In how many ways they were cut.
     pub ways: usize,
     pub found: Option<Found>,
 }

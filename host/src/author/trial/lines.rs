@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Rows;
 use super::rows::index;
 use crate::medallion::rules::{GoldRule, RowRule};
-use crate::plugin::Judged;
+use crate::plugin::{Cause, Judged};
 
 /// What became of one row, or of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Line {
     pub json: String,
     /// The rules that the row broke.
     pub broken: Vec<String>,
-    /// The component could not be got over the row.
-    pub failed: bool,
+    /// Why the component could not be got over the row.
+    pub failed: Option<Cause>,
     /// In which of its functions that was, the innermost first, where they have names.
     pub backtrace: Vec<String>,
 }
@@ -64,7 +64,7 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
     for guilty in &answer.guilty {
         if let Some(failure) = failures.get_mut(index(guilty.row)) {
             let text = format!("{}: {}", guilty.cause, guilty.text);
-            *failure = Some((text, guilty.trace.clone()));
+            *failure = Some((text, guilty.cause, guilty.trace.clone()));
         }
     }
     let said = verdicts.into_iter().zip(broken).zip(failures);
@@ -72,13 +72,13 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
         .map(|(row, ((verdicts, broken), failure))| {
             let place = rows.numbers.get(row).copied().unwrap_or(row);
             let number = (place + 1).to_string();
-            let failed = failure.is_some();
+            let failed = failure.as_ref().map(|(_, cause, _)| *cause);
             let mut parts = vec![match rows.places.get(row) {
                 Some(at) => ("at", Value::from(at.as_str()).to_string()),
                 None => ("row", number.clone()),
             }];
             let mut backtrace = Vec::new();
-            if let Some((failure, trace)) = failure {
+            if let Some((failure, _, trace)) = failure {
                 parts.push(("failed", Value::from(failure).to_string()));
                 backtrace = trace;
             } else if !rule.description.writes.is_empty() {
@@ -119,7 +119,7 @@ pub(super) fn of_groups(rule: &GoldRule, table: &RecordBatch) -> Vec<Line> {
             of: values(&keys, row),
             json: values(&names, row),
             broken: Vec::new(),
-            failed: false,
+            failed: None,
             backtrace: Vec::new(),
         })
         .collect();

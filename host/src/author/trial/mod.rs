@@ -26,7 +26,7 @@ use crate::medallion::gold::{self, States};
 use crate::medallion::judge::{JudgeError, ask, inputs};
 use crate::medallion::layer::LayerError;
 use crate::medallion::rules::{GoldRule, Only, RowRule, Rules, RulesError};
-use crate::plugin::{CallError, Configured, Cost, Description, Load};
+use crate::plugin::{CallError, Cause, Configured, Cost, Description, Load};
 
 /// Why a component could not be tried on some rows.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,8 @@ pub enum TrialError {
         problem: String,
         /// The number of the first row that fails also alone, counted from 0.
         row: Option<usize>,
+        /// What of the component it was, if it was its doing.
+        cause: Option<Cause>,
     },
     #[error("the rows of a dimension can't be read: {0}")]
     Blob(#[from] parquet::errors::ParquetError),
@@ -112,6 +114,27 @@ impl Trial {
     /// What is not an error, but may surprise: a dimension without rows, a field that it lacks.
     pub fn notes(&self) -> &[String] {
         &self.rules.notes
+    }
+
+    /// The fields that a line of [`Trial::run`] can have.
+    pub fn fields(&self) -> Vec<String> {
+        match &self.only {
+            Subject::Rows(rule) => {
+                let writes = (!rule.description.writes.is_empty()).then_some("writes");
+                let fields = ["row"].into_iter().chain(writes);
+                let fields = fields.chain(["verdicts", "failed"]);
+                fields.map(str::to_owned).collect()
+            }
+            Subject::Groups(rule) => {
+                let measures = rule.description.measures.iter().map(|field| &field.name);
+                rule.description
+                    .keys
+                    .iter()
+                    .chain(measures)
+                    .cloned()
+                    .collect()
+            }
+        }
     }
 
     /// Reads rows from NDJSON, as the host reads messages.
@@ -238,8 +261,16 @@ impl Trial {
             let finished = alone.map(|states| states.map(|s| self.finished(rule, &s)));
             !matches!(finished, Ok(None | Some(Ok(_))))
         };
+        let cause = match error {
+            LayerError::Gold {
+                source: CallError::Guest { cause, .. },
+                ..
+            } => Some(*cause),
+            _ => None,
+        };
         TrialError::Group {
             problem,
+            cause,
             row: (0..rows.len())
                 .find(fails)
                 .and_then(|place| rows.numbers.get(place).copied()),

@@ -15,7 +15,7 @@ const MOST_CUTS: usize = 64;
 #[derive(Debug)]
 pub struct Property {
     pub name: &'static str,
-    /// In how many ways it was tried.
+    /// In how many ways the rows were cut for it.
     pub ways: usize,
     /// How it does not hold.
     pub broken: Option<Broken>,
@@ -44,7 +44,6 @@ impl Property {
 
     /// Notes a way in which it was tried. The first that is broken counts.
     fn hold(&mut self, rows: &Rows, way: impl Fn() -> String, one: Way<'_>, other: Way<'_>) {
-        self.ways += 1;
         if self.broken.is_none() && !same(one.1, other.1) {
             self.broken = Some(Broken {
                 way: way(),
@@ -95,6 +94,7 @@ impl Trial {
             found.extend(self.run(&rows.slice(cut, rows.len() - cut))?);
             let way = || format!("split before row {}", cut + 1);
             let (whole, split) = (Way("as a whole", whole), Way("split", &Ok(found)));
+            property.ways += 1;
             property.hold(rows, way, whole, split);
         }
         Ok(property)
@@ -117,10 +117,12 @@ impl Trial {
             let joined = self.ended(rule, &merged(rule, &left, &right)?)?;
             let way = || format!("folded before and from row {} on", cut + 1);
             let (one, other) = (Way("as a whole", whole), Way("merged", &joined));
+            split.ways += 1;
             split.hold(rows, way, one, other);
             let turned = self.ended(rule, &merged(rule, &right, &left)?)?;
             let way = || format!("the rows from {} on merged with those before", cut + 1);
             let (one, other) = (Way("in order", &joined), Way("turned round", &turned));
+            commutative.ways += 1;
             commutative.hold(rows, way, one, other);
             let Some(second) = cuts.get(place + 1).copied() else {
                 continue;
@@ -134,6 +136,7 @@ impl Trial {
                 Way("the first two at first", &first),
                 Way("the last two at first", &later),
             );
+            associative.ways += 1;
             associative.hold(rows, way, one, other);
         }
         Ok(vec![split, commutative, associative])

@@ -1,6 +1,6 @@
 //! `assay plugin run`: a component over rows, of a file or of a bronze table. Nothing is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -77,9 +77,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (None, Some(config)) => (of_bronze(args, config, &trial)?, Vec::new()),
         (None, None) => bail!("name rows with --rows, or --bronze with --pipeline"),
     };
-    let lines = trial.run(&rows).map_err(|error| told(error, &rows))?;
+    let lines = trial.run(&rows).map_err(|error| {
+        if let TrialError::Group {
+            cause: Some(cause), ..
+        } = &error
+        {
+            super::tell_limits(&BTreeSet::from([*cause]));
+        }
+        told(error, &rows)
+    })?;
     show(&rows, &malformed, &lines, args.broken)?;
     eprintln!("{}", summary(&rows, &malformed, &lines));
+    super::tell_limits(&lines.iter().filter_map(|line| line.failed).collect());
     Ok(())
 }
 
@@ -162,8 +171,8 @@ fn show(
         while let Some(bad) = malformed.next_if(|bad| line.row.is_none_or(|row| bad.row < row)) {
             writeln!(out, "{}", of_malformed(bad))?;
         }
-        if !only_broken || line.failed || !line.broken.is_empty() {
-            let text = line.row.filter(|_| line.failed);
+        if !only_broken || line.failed.is_some() || !line.broken.is_empty() {
+            let text = line.row.filter(|_| line.failed.is_some());
             let text = text.and_then(|row| rows.text(row));
             match (text, line.told().strip_suffix('}')) {
                 (Some(text), Some(open)) => writeln!(out, "{open},\"input\":{text}}}")?,
@@ -203,7 +212,7 @@ fn summary(rows: &Rows, malformed: &[Malformed], lines: &[Line]) -> String {
     for rule in lines.iter().flat_map(|line| &line.broken) {
         *counts.entry(rule).or_default() += 1;
     }
-    let failed = lines.iter().filter(|line| line.failed).count();
+    let failed = lines.iter().filter(|line| line.failed.is_some()).count();
     let mut text = format!("{} rows", rows.len() + malformed.len());
     if !malformed.is_empty() {
         text.push_str(&format!(", {} malformed", malformed.len()));
