@@ -191,7 +191,7 @@ pub enum PluginError {
         wanted: String,
     },
     #[error(
-        "this component is written for {found}, and this host speaks {ours} and those before it that {ours} took nothing away from: {}",
+        "this component is written for {found}, and this host speaks {ours} and each version before it from which nothing was taken away: {}",
         match later {
             true => "run an assay that speaks it, or build the component with this one's SDK, which `assay plugin new` brings along",
             false => "build the component again with this one's SDK, which `assay plugin new` brings along; its source may have to follow",
