@@ -16,17 +16,17 @@ pub enum Edit {
 }
 
 /// Seeds and what may be put between their bytes.
-pub struct Seeds<'a> {
-    pub seeds: &'a [&'a [u8]],
-    pub tokens: &'a [&'a [u8]],
+pub struct Seeds {
+    pub seeds: Vec<Vec<u8>>,
+    pub tokens: &'static [&'static [u8]],
 }
 
-impl Seeds<'_> {
+impl Seeds {
     /// The seed of this number with the first changes made, one after the other: one to seven, since
     /// what is changed all over is refused for the first of them.
     pub fn edited(&self, seed: u8, edits: &[Edit]) -> Vec<u8> {
         let most = 1 + 2 * usize::from(seed / 64);
-        let mut bytes = self.seeds[usize::from(seed) % self.seeds.len()].to_vec();
+        let mut bytes = self.seeds[usize::from(seed) % self.seeds.len()].clone();
         for edit in edits.iter().take(most) {
             let place = |at: u16| usize::from(at) % (bytes.len() + 1);
             let range = |at: u16, length: u8| {

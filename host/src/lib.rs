@@ -35,6 +35,9 @@ pub mod amount;
 #[cfg(test)]
 mod edits;
 
+#[cfg(test)]
+mod kept;
+
 pub mod environment;
 
 pub mod names;

@@ -129,10 +129,10 @@ pub fn build_all(plugins: &[PathBuf], names: Names) -> Result<Vec<Built>, BuildE
             Source::Script(_) => None,
         })
         .collect();
-    rust::compile_all(&in_rust, names)?;
+    rust::compile_all(&in_rust)?;
     let components: Vec<Vec<u8>> = plugins
         .iter()
-        .map(Plugin::component)
+        .map(|plugin| plugin.component(names))
         .collect::<Result<_, _>>()?;
     plugins
         .iter()
@@ -199,9 +199,9 @@ impl Plugin {
         self.folder.join(format!("{}.wasm", self.name))
     }
 
-    fn component(&self) -> Result<Vec<u8>, BuildError> {
+    fn component(&self, names: Names) -> Result<Vec<u8>, BuildError> {
         match &self.source {
-            Source::Rust(plugin) => plugin.component(),
+            Source::Rust(plugin) => plugin.component(names),
             Source::Script(plugin) => plugin.component(&self.path()),
         }
     }

@@ -1,5 +1,7 @@
 //! From a core module to a component: in this process, without a tool of its own.
 
+use wasm_encoder::{Module, RawSection};
+use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 /// What the interfaces of the contract begin with.
@@ -34,6 +36,30 @@ pub(super) fn of_module(module: &[u8]) -> Result<Vec<u8>, BadComponent> {
     let component = encoder.encode().map_err(bad_encoding)?;
     check(&component)?;
     Ok(component)
+}
+
+/// Custom sections that nothing reads which runs: the names of functions, and what the compiler was and
+/// was told.
+const FOR_PEOPLE: [&str; 3] = ["name", "producers", "target_features"];
+
+/// A core module without the names of its functions, as a linker leaves it that strips all.
+///
+/// # Errors
+/// What is no module.
+pub(super) fn without_names(module: &[u8]) -> Result<Vec<u8>, BadComponent> {
+    let mut stripped = Module::new();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload.map_err(bad_encoding)?;
+        if matches!(&payload, Payload::CustomSection(section) if FOR_PEOPLE.contains(&section.name()))
+        {
+            continue;
+        }
+        if let Some((id, range)) = payload.as_section() {
+            let data = module.get(range).unwrap_or_default();
+            stripped.section(&RawSection { id, data });
+        }
+    }
+    Ok(stripped.finish())
 }
 
 /// The whole chain of causes, in one line.
@@ -74,6 +100,23 @@ mod tests {
     fn a_module_that_exports_nothing_of_the_contract_is_no_component() {
         let error = of_module(EMPTY).unwrap_err();
         assert!(matches!(error, BadComponent::ExportsNothing), "{error}");
+    }
+
+    #[test]
+    fn names_are_left_out_and_all_else_stays() {
+        let text = r#"(module $m (func $inner (result i32) (i32.const 7))
+            (func (export "run") (result i32) (call $inner)) (@custom "kept" "abc"))"#;
+        let module = wat::parse_str(text).unwrap();
+        let has =
+            |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        assert!(has(&module, "inner"));
+        let stripped = without_names(&module).unwrap();
+        assert!(!has(&stripped, "inner") && has(&stripped, "kept") && has(&stripped, "run"));
+        wasmparser::Validator::new()
+            .validate_all(&stripped)
+            .unwrap();
+        assert_eq!(without_names(&stripped).unwrap(), stripped);
+        assert!(without_names(b"not wasm").is_err());
     }
 
     #[test]

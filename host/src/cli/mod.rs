@@ -18,8 +18,10 @@ mod token;
 mod verify;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::told::told;
@@ -63,13 +65,31 @@ pub fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    match run(Cli::parse()) {
+    match run(parsed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("assay: {}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line, or the end of the process.
+fn parsed() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let unknown = error.kind() == ErrorKind::UnknownArgument;
+        let file = std::env::args_os().skip(1).find(|argument| {
+            let option = argument.as_encoded_bytes().starts_with(b"-");
+            option && Path::new(argument).exists()
+        });
+        if let Some(file) = file.filter(|_| unknown) {
+            let file = Path::new(&file).display();
+            eprintln!(
+                "assay: {file} stands here, but what begins with `-` is an option: write ./{file}\n"
+            );
+        }
+        error.exit()
+    })
 }
 
 /// Does what the command line says.

@@ -112,10 +112,7 @@ pub(super) fn step_of<'a>(
     };
     let ours = |name: &&String| is_of_contract(name);
     match names.iter().find(ours) {
-        Some(found) => Err(PluginError::OtherVersion {
-            found: found.clone(),
-            ours: wanted,
-        }),
+        Some(found) => Err(other_version(found)),
         None => Err(PluginError::NoStep {
             exports: names,
             wanted,
@@ -134,16 +131,24 @@ pub(super) fn check_imports(names: &[String]) -> Result<(), PluginError> {
         .collect();
     match foreign.iter().find(|name| is_of_contract(name)) {
         _ if foreign.is_empty() => Ok(()),
-        Some(found) if foreign.iter().all(|name| is_of_contract(name)) => {
-            Err(PluginError::OtherVersion {
-                found: found.clone(),
-                ours: interface("host"),
-            })
-        }
+        Some(found) if foreign.iter().all(|name| is_of_contract(name)) => Err(other_version(found)),
         _ => Err(PluginError::Import {
             names: foreign,
             offered: interface("host"),
         }),
+    }
+}
+
+/// Why an interface of the contract is not spoken here.
+fn other_version(interface: &str) -> PluginError {
+    let (_, version) = interface.split_once('@').unwrap_or_default();
+    PluginError::OtherVersion {
+        found: match version {
+            "" => format!("{PACKAGE} without a version"),
+            version => format!("{PACKAGE}@{version}"),
+        },
+        ours: format!("{PACKAGE}@{VERSION}"),
+        later: Version::parse(version).is_ok_and(|version| version > VERSION),
     }
 }
 
@@ -187,5 +192,22 @@ mod tests {
         ] {
             assert_eq!(version(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_component_of_another_version_is_told_both_and_what_to_do() {
+        let told = |name: &str| step_of([name].into_iter(), None).unwrap_err().to_string();
+        let later = told("assay:rules/validation@0.2.0");
+        for part in [
+            "written for assay:rules@0.2.0, and this host speaks assay:rules@0.1.1 and",
+            "run an assay that speaks it",
+        ] {
+            assert!(later.contains(part), "{later}");
+        }
+        let earlier = told("assay:rules/validation@0.0.9");
+        assert!(earlier.contains("build the component again"), "{earlier}");
+        assert!(!earlier.contains("run an assay"), "{earlier}");
+        let none = told("assay:rules/validation");
+        assert!(none.contains("assay:rules without a version"), "{none}");
     }
 }

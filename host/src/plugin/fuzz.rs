@@ -6,11 +6,15 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
 };
 
+use bolero::TypeGenerator;
+use serde::{Deserialize, Serialize};
+
 use super::bindings::assay::rules::types as wit;
 use super::lend::Lent;
 use super::take::{Room, take};
 use super::{Field, Kind};
 use crate::edits::Tried;
+use crate::kept::Kept;
 
 fn field(kind: Kind) -> Field {
     Field {
@@ -45,67 +49,89 @@ fn echo(column: &wit::ColumnParam<'_>) -> wit::ColumnResult {
     }
 }
 
-type Row = (Option<i64>, Option<bool>, Option<String>);
+/// A row of every kind that is tried.
+#[derive(Clone, Debug, TypeGenerator, Serialize, Deserialize)]
+struct Row {
+    integer: Option<i64>,
+    boolean: Option<bool>,
+    text: Option<String>,
+}
+
+/// `count` rows from `from` on, as far as there are so many.
+#[derive(Clone, Debug, TypeGenerator, Serialize, Deserialize)]
+struct Slice {
+    rows: Vec<Row>,
+    from: u8,
+    count: u8,
+}
+
+fn check_slice(Slice { rows, from, count }: &Slice) {
+    let from = usize::from(*from) % (rows.len() + 1);
+    let count = usize::from(*count) % (rows.len() - from + 1);
+    let integers = || rows.iter().map(|row| row.integer);
+    let floats = integers().map(|n| n.map(|n| n as f64));
+    let units: Decimal128Array = integers()
+        .map(|units| units.map(|units| i128::from(units % 1_000_000_000_000_000_000)))
+        .collect();
+    let units = units.with_precision_and_scale(18, 2).unwrap();
+    let booleans = rows.iter().map(|row| row.boolean);
+    let texts = rows.iter().map(|row| row.text.as_deref());
+    let columns: [(Kind, ArrayRef); 5] = [
+        (Kind::Integer, Arc::new(integers().collect::<Int64Array>())),
+        (Kind::Float, Arc::new(floats.collect::<Float64Array>())),
+        (Kind::Boolean, Arc::new(booleans.collect::<BooleanArray>())),
+        (Kind::Text, Arc::new(texts.collect::<StringArray>())),
+        (Kind::Decimal(2), Arc::new(units)),
+    ];
+    for (kind, column) in columns {
+        let column = column.slice(from, count);
+        let lent = Lent::new(Some(&column), kind, count).unwrap();
+        let answer = vec![echo(&lent.param())];
+        let taken = take(answer, &[field(kind)], count, Room::Row).unwrap();
+        assert_eq!(taken.outside.len(), 0);
+        assert_eq!(*taken.columns[0], *column);
+    }
+}
 
 #[test]
 fn a_slice_of_a_column_crosses_and_comes_back_as_it_was() {
-    bolero::check!()
-        .with_type::<(Vec<Row>, u8, u8)>()
-        .for_each(|(rows, from, count)| {
-            let from = usize::from(*from) % (rows.len() + 1);
-            let count = usize::from(*count) % (rows.len() - from + 1);
-            let integers = || rows.iter().map(|row| row.0);
-            let units: Decimal128Array = integers()
-                .map(|units| units.map(|units| i128::from(units % 1_000_000_000_000_000_000)))
-                .collect();
-            let columns: [(Kind, ArrayRef); 5] = [
-                (Kind::Integer, Arc::new(integers().collect::<Int64Array>())),
-                (
-                    Kind::Float,
-                    Arc::new(
-                        integers()
-                            .map(|n| n.map(|n| n as f64))
-                            .collect::<Float64Array>(),
-                    ),
-                ),
-                (
-                    Kind::Boolean,
-                    Arc::new(rows.iter().map(|row| row.1).collect::<BooleanArray>()),
-                ),
-                (
-                    Kind::Text,
-                    Arc::new(
-                        rows.iter()
-                            .map(|row| row.2.as_deref())
-                            .collect::<StringArray>(),
-                    ),
-                ),
-                (
-                    Kind::Decimal(2),
-                    Arc::new(units.with_precision_and_scale(18, 2).unwrap()),
-                ),
-            ];
-            for (kind, column) in columns {
-                let column = column.slice(from, count);
-                let lent = Lent::new(Some(&column), kind, count).unwrap();
-                let answer = vec![echo(&lent.param())];
-                let taken = take(answer, &[field(kind)], count, Room::Row).unwrap();
-                assert_eq!(taken.outside.len(), 0);
-                assert_eq!(*taken.columns[0], *column);
-            }
-        });
+    let kept = Kept::of("columns");
+    kept.replay(|json| {
+        check_slice(&serde_json::from_slice(json).unwrap());
+        true
+    });
+    bolero::check!().with_type::<Slice>().for_each(|slice| {
+        kept.try_one(|| serde_json::to_vec(slice).unwrap(), || check_slice(slice));
+    });
 }
 
-type Answer = (u8, u8, Vec<i64>, Vec<u32>, Vec<u8>, Option<Vec<u8>>);
+/// What an answer is made of.
+#[derive(Clone, Debug, TypeGenerator, Serialize, Deserialize)]
+struct Answer {
+    /// As they are: else they are made to be of the right lengths, so that what lies behind those
+    /// checks is reached.
+    raw: bool,
+    kind: u8,
+    scale: u8,
+    /// Rows of the batch that is answered.
+    rows: u8,
+    /// What all kinds but text and binary are made of. Of floats these are the bits.
+    numbers: Vec<i64>,
+    offsets: Vec<u32>,
+    bytes: Vec<u8>,
+    valid: Option<Vec<u8>>,
+}
 
-/// An answer out of what came by chance. Half of them are made to be of the right lengths, so that
-/// what lies behind those checks is reached.
-fn answer(
-    (kind, rows, numbers, offsets, bytes, valid): &Answer,
-) -> (Kind, usize, wit::ColumnResult) {
-    let rows = usize::from(*rows) % 40;
-    let (mut numbers, mut offsets, mut valid) = (numbers.clone(), offsets.clone(), valid.clone());
-    if kind & 0x80 == 0 {
+fn answer(made: &Answer) -> (Kind, usize, wit::ColumnResult) {
+    let Answer {
+        mut numbers,
+        mut offsets,
+        bytes,
+        mut valid,
+        ..
+    } = made.clone();
+    let rows = usize::from(made.rows) % 40;
+    if !made.raw {
         numbers.resize(rows, i64::MIN);
         let most = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         offsets.iter_mut().for_each(|offset| *offset %= most + 1);
@@ -117,13 +143,13 @@ fn answer(
             valid.resize(rows.div_ceil(8), 0xff);
         }
     }
-    let scale = kind / 8 % 20;
+    let scale = made.scale % 20;
     let text = || wit::TextResult {
         offsets: offsets.clone(),
         bytes: bytes.clone(),
     };
     let small = |number: &i64| (*number % 4_000_000_000) as i32;
-    let (kind, values) = match kind % 8 {
+    let (kind, values) = match made.kind % 8 {
         0 => {
             let truths = numbers
                 .iter()
@@ -153,22 +179,37 @@ fn answer(
     (kind, rows, wit::ColumnResult { values, valid })
 }
 
+/// In how many kinds of room it was taken, of those that there are.
+fn check_answer(made: &Answer) -> [bool; 2] {
+    [Room::Row, Room::Sum].map(|room| {
+        let (kind, rows, column) = answer(made);
+        let Ok(taken) = take(vec![column], &[field(kind)], rows, room) else {
+            return false;
+        };
+        let array = &taken.columns[0];
+        assert_eq!((array.len(), array.data_type()), (rows, &room.arrow(kind)));
+        array.to_data().validate_full().unwrap();
+        for row in taken.outside.keys() {
+            assert!(array.is_null(*row));
+        }
+        true
+    })
+}
+
 #[test]
 fn an_answer_of_chance_is_refused_or_becomes_a_sound_array() {
+    let kept = Kept::of("answers");
+    kept.replay(|json| check_answer(&serde_json::from_slice(json).unwrap()).contains(&true));
     let tried = Tried::new("answers");
     bolero::check!().with_type::<Answer>().for_each(|made| {
-        for room in [Room::Row, Room::Sum] {
-            let (kind, rows, column) = answer(made);
-            let taken = take(vec![column], &[field(kind)], rows, room);
-            tried.one(taken.is_ok());
-            let Ok(taken) = taken else { continue };
-            let array = &taken.columns[0];
-            assert_eq!((array.len(), array.data_type()), (rows, &room.arrow(kind)));
-            array.to_data().validate_full().unwrap();
-            for row in taken.outside.keys() {
-                assert!(array.is_null(*row));
-            }
-        }
+        kept.try_one(
+            || serde_json::to_vec(made).unwrap(),
+            || {
+                check_answer(made)
+                    .into_iter()
+                    .for_each(|taken| tried.one(taken));
+            },
+        );
     });
     tried.end();
 }

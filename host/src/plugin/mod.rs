@@ -191,9 +191,19 @@ pub enum PluginError {
         wanted: String,
     },
     #[error(
-        "this component is written for {found}, and this host speaks {ours} and those before it that it is compatible with: build it with this version's SDK, or run the host that it was built for"
+        "this component is written for {found}, and this host speaks {ours} and each version before it from which nothing was taken away: {}",
+        match later {
+            true => "run an assay that speaks it, or build the component with this one's SDK, which `assay plugin new` brings along",
+            false => "build the component again with this one's SDK, which `assay plugin new` brings along; its source may have to follow",
+        }
     )]
-    OtherVersion { found: String, ours: String },
+    OtherVersion {
+        /// Both as in `assay:rules@0.1.0`.
+        found: String,
+        ours: String,
+        /// It is written for a version that is yet to come here.
+        later: bool,
+    },
     #[error(
         "this component imports {}; rules get nothing but {offered} (no files, clocks or network): build it for wasm32-unknown-unknown, or drop what needs it",
         list(names)

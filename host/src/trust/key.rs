@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -90,7 +90,7 @@ impl SecretKey {
     /// Reads one from a file.
     ///
     /// # Errors
-    /// A file that can't be read, that others may read too, or that holds none.
+    /// A file that can't be read, that others may read too, or that holds none, or a public one.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let failed = |source| KeyError::File {
             path: path.to_owned(),
@@ -98,14 +98,21 @@ impl SecretKey {
         };
         let file = std::fs::File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let path = path.to_owned();
-            return Err(KeyError::Readable { path });
-        }
         let mut pem = Vec::new();
         file.take(MOST_BYTES)
             .read_to_end(&mut pem)
             .map_err(failed)?;
+        if pem.starts_with(KIND.as_bytes()) || PKey::public_key_from_pem(&pem).is_ok() {
+            let private = path.with_extension("");
+            return Err(KeyError::Public {
+                path: path.to_owned(),
+                private: (private != path && private.is_file()).then_some(private),
+            });
+        }
+        if mode & 0o077 != 0 {
+            let path = path.to_owned();
+            return Err(KeyError::Readable { path });
+        }
         let key = PKey::private_key_from_pem(&pem).ok();
         let key = key.filter(|key| key.id() == Id::ED25519);
         key.map(Self).ok_or_else(|| KeyError::SecretKey {
@@ -126,7 +133,13 @@ impl SecretKey {
         let pem = self.0.private_key_to_pem_pkcs8()?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o600);
-        let mut file = options.open(path).map_err(failed)?;
+        let mut file = match options.open(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let path = path.to_owned();
+                return Err(KeyError::Exists { path });
+            }
+            opened => opened.map_err(failed)?,
+        };
         file.write_all(&pem).map_err(failed)?;
         file.sync_all().map_err(failed)
     }

@@ -44,6 +44,21 @@ pub enum KeyError {
     },
     #[error("{} is no ed25519 private key in PEM; `assay plugin keygen` makes one", path.display())]
     SecretKey { path: PathBuf },
+    #[error(
+        "{} is a public key, which can't sign: name the private one{}",
+        path.display(),
+        private.as_ref().map_or(String::new(), |private| format!(", {}", private.display()))
+    )]
+    Public {
+        path: PathBuf,
+        /// Where that may be.
+        private: Option<PathBuf>,
+    },
+    #[error(
+        "{} is there already, and nothing brings back a key that is written over: name another file, or move it away",
+        path.display()
+    )]
+    Exists { path: PathBuf },
     #[error("others than its owner may read {}: say `chmod 600` and then consider whether to make a new one", path.display())]
     Readable { path: PathBuf },
     #[error("{} holds no signatures of assay: sign the component anew", path.display())]

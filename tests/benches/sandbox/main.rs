@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array};
-use assay::author::bench::{Candidate, measure, roomy};
+use assay::author::bench::roomy;
 use assay::author::trial::{Rows, Setting, Trial};
 use assay::plugin::{
     CallError, Cause, CompileLimits, Compiler, Configured, Cost, Limits, Sandbox, Step,
@@ -67,7 +67,11 @@ fn default_validation() -> Vec<u8> {
 
 /// The median of some runs.
 fn median<T: Ord + Copy>(mut run: impl FnMut() -> T) -> T {
-    let mut all: Vec<T> = (0..RUNS).map(|_| run()).collect();
+    middle((0..RUNS).map(|_| run()))
+}
+
+fn middle<T: Ord + Copy>(all: impl Iterator<Item = T>) -> T {
+    let mut all: Vec<T> = all.collect();
     all.sort_unstable();
     all[all.len() / 2]
 }
@@ -116,34 +120,39 @@ fn trial(sales: &[String]) -> (Trial, Rows) {
     (trial, rows)
 }
 
-/// The default validation: its boundary, and the component against the same code built natively.
+/// The default validation: its boundary, and the component against the same code built natively. The
+/// two take turns, and what counts is each pair's ratio: a machine whose clock goes down, or that does
+/// something else for a while, has both in the same moment.
 fn validation() {
     let sales = sales();
     let (trial, rows) = trial(&sales);
-    let candidate = Candidate {
-        trial,
-        rows,
-        compile: Duration::ZERO,
-        allowed: Limits::default(),
-    };
-    let Cost {
-        lend, work, take, ..
-    } = measure(&[candidate]).unwrap()[0].cost;
-
     let rules: ValidateSales = testing::validator("{}").unwrap();
     let description = validate::describe(&rules);
-    let mut rows = String::new();
-    write!(rows, "[{}]", sales.join(",")).unwrap();
-    let batch = testing::batch(&description.reads, &description.look_ups, &rows).unwrap();
-    let native = median(|| timed(|| validate::batch(&rules, &batch).unwrap()).1);
+    let mut written = String::new();
+    write!(written, "[{}]", sales.join(",")).unwrap();
+    let batch = testing::batch(&description.reads, &description.look_ups, &written).unwrap();
+    let pair = || {
+        let cost = trial.measure(&rows).unwrap();
+        let native = timed(|| validate::batch(&rules, &batch).unwrap()).1;
+        (cost, native)
+    };
+    // The first is for the processor's caches, and the instance's memory.
+    pair();
+    let pairs: Vec<(Cost, Duration)> = (0..RUNS).map(|_| pair()).collect();
 
-    let boundary = format!("{:.1} ns a row", a_row(lend + take));
+    let boundary = middle(pairs.iter().map(|(cost, _)| cost.lend + cost.take));
+    let boundary = format!("{:.1} ns a row", a_row(boundary));
     line("boundary of the default validation", &boundary, "10 ns");
-    let ratio = work.as_secs_f64() / native.as_secs_f64();
+    let mut ratios: Vec<f64> = pairs
+        .iter()
+        .map(|(cost, native)| cost.work.as_secs_f64() / native.as_secs_f64())
+        .collect();
+    ratios.sort_unstable_by(f64::total_cmp);
     let wasm = format!(
-        "{ratio:.2} times ({:.0} and {:.0} ns a row)",
-        a_row(work),
-        a_row(native)
+        "{:.2} times ({:.0} and {:.0} ns a row)",
+        ratios[ratios.len() / 2],
+        a_row(middle(pairs.iter().map(|(cost, _)| cost.work))),
+        a_row(middle(pairs.iter().map(|(_, native)| *native)))
     );
     line("the same in Wasm and natively", &wasm, "3 times");
 }

@@ -69,8 +69,35 @@ fn another_answer_is_shown_beside_the_expected_one_with_its_row_until_it_is_bles
         std::fs::remove_dir_all(project.join("cases").join(case)).unwrap();
     }
 
+    let hint = "where the new answer is right, say --bless";
+    let said = shell(&project, "assay plugin test");
+    assert!(said.err.contains(hint), "{}", said.err);
     let said = shell(&project, "assay plugin test --bless && assay plugin test").well();
     assert!(said.contains("case prices: written anew"), "{said}");
+    // What is no answer can't be the right one: params that are refused, a field that no line has.
+    for (file, text, told) in [
+        (
+            "params.json",
+            "{\"floor\": -1}",
+            "floor must not be below zero",
+        ),
+        (
+            "expected.ndjson",
+            "{\"row\":1}\n{\"row\":2,\"verdict\":[]}\n",
+            "expected.ndjson:2: no line has a field `verdict`; did you mean `verdicts`? there are row, verdicts, failed",
+        ),
+    ] {
+        let path = project.join("cases/prices").join(file);
+        let before = std::fs::read(&path);
+        std::fs::write(&path, text).unwrap();
+        let said = shell(&project, "assay plugin test");
+        assert!(!said.good && said.out.contains(told), "{}", said.out);
+        assert!(!said.err.contains("--bless"), "{}", said.err);
+        match before {
+            Ok(before) => std::fs::write(&path, before).unwrap(),
+            Err(_) => std::fs::remove_file(&path).unwrap(),
+        }
+    }
     assert!(said.contains("case prices: good"), "{said}");
 }
 
@@ -95,9 +122,22 @@ fn a_row_that_traps_is_shown_with_the_panics_message_and_the_rest_goes_on() {
         "{said}"
     );
     assert!(!said.contains("backtrace"), "{said}");
+    // Rows that nobody wrote trap it, too: that is no fault of how they are cut.
+    assert!(
+        said.contains("rows that nobody wrote") && !said.contains("does not hold"),
+        "{said}"
+    );
 
-    let said = shell(&project, "assay plugin test --symbols");
-    assert!(!said.good, "{}", said.out);
+    // Other tests' projects share the build, so that all is done in one turn.
+    let line = "assay plugin build 2>/dev/null && cp trapping-rule.wasm shipped && \
+                (assay plugin test --symbols || true) && cp trapping-rule.wasm named && \
+                assay plugin build";
+    let said = shell(&project, line);
+    // The names were there: nothing is compiled for them, and nothing to be without them.
+    assert!(said.good && !said.err.contains("Compiling"), "{said:?}");
+    let [shipped, named, again] = ["shipped", "named", "trapping-rule.wasm"]
+        .map(|file| std::fs::read(project.join(file)).unwrap());
+    assert!(shipped == again && shipped.len() < named.len());
     let (_, trace) = said.out.split_once("\"backtrace\":[\"").unwrap();
     let (trace, _) = trace.split_once("]}").unwrap();
     assert!(trace.contains("validat"), "{trace}");
@@ -153,6 +193,12 @@ state! {";
         said.contains("does not hold: merge is commutative"),
         "{said}"
     );
+    for line in [
+        "\n      group {\"sale_date\":\"2025-03-01\",\"store_id\":\"S001\"}\n",
+        "\n        lines: 300 in order, 5 turned round\n",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
     assert!(
         !said.contains("does not hold: merge is associative"),
         "{said}"
@@ -160,5 +206,84 @@ state! {";
     assert!(
         !said.contains("does not hold: a batch may be split"),
         "{said}"
+    );
+}
+
+#[test]
+fn an_average_of_averages_that_the_authors_rows_hide_is_found_by_rows_that_nobody_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let mean = "
+/// The mean of two means, whatever they are of.
+pub struct Mean;
+impl assay_rules::Part for Mean {
+    type Kind = Integer;
+    type State<'a> = Units;
+    fn read<'a>(value: Option<i64>) -> Result<Units, String> where 'a: 'a { Ok(Units(value)) }
+    fn merge<'a>(state: &mut Units, other: Units) where 'a: 'a { state.see(other.0); }
+    fn write<'a>(state: Units) -> Result<Option<i64>, String> where 'a: 'a { Ok(state.0) }
+}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Units(Option<i64>);
+impl Units {
+    fn see(&mut self, other: Option<i64>) {
+        self.0 = match (self.0, other) {
+            (Some(one), Some(other)) => Some((one + other) / 2),
+            (one, other) => one.or(other),
+        };
+    }
+}
+state! {";
+    let change = [
+        ("\nstate! {", mean),
+        ("lines: Count,", "lines: Mean,"),
+        (
+            "day.lines.one_more();",
+            "day.lines.see(sale.net_amount.map(Decimal::units));",
+        ),
+        ("lines: day.lines.get(),", "lines: day.lines.0,"),
+    ];
+    let project = project(&folder, "mean-amount", "aggregate", &change);
+    // One row a group: nothing is ever merged.
+    let rows = project.join("cases/two-stores/rows.ndjson");
+    let row = |store: u32| {
+        format!(
+            "{{\"sale_date\":\"2025-03-01\",\"store_id\":\"S{store}\",\"transaction_id\":\"T1\",\"net_amount\":{store}.50}}\n"
+        )
+    };
+    std::fs::write(rows, (1..4).map(row).collect::<String>()).unwrap();
+    shell(
+        &project,
+        "assay plugin test --bless --generate 0 && assay plugin test --generate 0",
+    )
+    .well();
+
+    let said = failing(&project);
+    let again = "again: assay plugin test . --seed 1 --generate 48;";
+    let (found, after) = said.split_once(again).unwrap();
+    assert!(after.contains("put these rows into a case"), "{after}");
+    let (_, found) = found.split_once("    does not hold: ").unwrap();
+    assert!(!found.contains("commutative"), "{found}");
+    let shown: Vec<&str> = found
+        .lines()
+        .filter(|line| line.starts_with("      {"))
+        .collect();
+    // Two sales may be averaged in any order, three may not.
+    assert_eq!(shown.len(), 3, "{found}");
+    for row in &shown {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert!(row.get("net_amount").is_some(), "{found}");
+    }
+    assert!(found.contains("\n        lines: "), "{found}");
+    assert_eq!(failing(&project), said, "the same seed, other rows");
+
+    // What was found, as a case of its own, is found without any chance.
+    let case = project.join("cases/found");
+    std::fs::create_dir(&case).unwrap();
+    std::fs::write(case.join("rows.ndjson"), shown.join("\n")).unwrap();
+    let kept = shell(&project, "assay plugin test --bless --generate 0");
+    assert!(
+        !kept.good && kept.out.contains("case found: WRONG"),
+        "{}",
+        kept.out
     );
 }

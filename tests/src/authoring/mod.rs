@@ -10,6 +10,8 @@ mod new_projects;
 
 mod over_rows;
 
+mod slips;
+
 mod tutorial;
 
 use std::path::{Path, PathBuf};

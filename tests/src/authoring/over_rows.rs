@@ -139,7 +139,7 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
     );
     let run = |more: &str| {
         let line = format!("assay plugin run count.wasm --rows rows.ndjson {more}");
-        shell(place.path(), &line).well()
+        shell(place.path(), &line)
     };
     let starved = "{\"row\":1,\"failed\":\"out_of_fuel: it used up its 100100 units of fuel\",\"input\":{\"quantity\":13}}";
     for (more, is_starved) in [
@@ -149,7 +149,10 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
         ("--pipeline own.toml", true),
     ] {
         let said = run(more);
-        assert_eq!(said.contains(starved), is_starved, "{more}: {said}");
+        assert_eq!(said.out.contains(starved), is_starved, "{more}: {said:?}");
+        let hint = "ran out of fuel; fuel and fuel_per_row under [limits] of the TOML";
+        assert_eq!(said.err.contains(hint), is_starved, "{more}: {said:?}");
+        assert!(said.good, "{more}: {said:?}");
     }
     toml("small", "[limits]\ncomponent = 100\n", "");
     for line in ["run count.wasm --rows rows.ndjson", "check count.wasm"] {
@@ -170,14 +173,66 @@ fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
 }
 
 #[test]
-fn a_row_that_can_not_be_read_is_told_with_its_line() {
+fn a_line_that_is_malformed_is_quarantined_with_its_number_and_the_rest_goes_on() {
     let place = Place::new();
-    let rows = place.write("rows.ndjson", "{}\n\n{\"quantity\": }\n");
+    let mut text = b"{\"quantity\":1}\n\n{\"quantity\": }\n{\"product_id\":\"caf\xe9\"}\n".to_vec();
+    text.extend_from_slice(format!("{{\"deep\":{}\n", "[".repeat(300)).as_bytes());
+    text.extend_from_slice(b"{\"quantity\":7}\n[1]\n");
+    let rows = place.write("rows.ndjson", text);
+    let run = |more: &str| {
+        let line = format!(
+            "assay plugin run {} --rows {} --params '{{\"max_quantity\":2}}' {more}",
+            component("validate-sales"),
+            rows.display()
+        );
+        let said = shell(place.path(), &line);
+        assert!(
+            said.err
+                .contains("6 rows, 4 malformed, 2 price_missing, 1 quantity_absurd"),
+            "{}",
+            said.err
+        );
+        let lines = said.well();
+        let lines: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        lines
+    };
+    let lines = run("");
+    let numbers: Vec<u64> = lines
+        .iter()
+        .map(|line| line["row"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    for (row, line, why) in [
+        (1, 3, "quarantine malformed: "),
+        (2, 4, "quarantine malformed: "),
+        (3, 5, "nested deeper than 64 levels"),
+        (5, 7, "quarantine malformed: "),
+    ] {
+        let said: &Value = &lines[row];
+        assert_eq!(said["line"], line, "{said}");
+        let verdict = said["verdicts"][0].as_str().unwrap();
+        assert!(verdict.contains(why), "{verdict}");
+    }
+    assert_eq!(lines[1]["input"], "{\"quantity\": }");
+    let cut = lines[3]["input"].as_str().unwrap();
+    assert!(cut.ends_with('…') && cut.chars().count() == 201, "{cut}");
+    assert_eq!(lines[4]["line"], Value::Null);
+    let judged = lines[4]["verdicts"].to_string();
+    assert!(judged.contains("quantity is 7"), "{judged}");
+    let broken = run("--broken");
+    let clean = lines[0]["verdicts"].is_null();
+    assert_eq!(broken.len(), lines.len() - usize::from(clean));
+
+    // What adds rows up shows groups, and then what is in none.
     let line = format!(
         "assay plugin run {} --rows {}",
-        component("validate-sales"),
+        component("aggregate-daily-products"),
         rows.display()
     );
-    let said = shell(place.path(), &line).badly();
-    assert!(said.contains("rows.ndjson: line 3: "), "{said}");
+    let said = shell(place.path(), &line);
+    assert!(said.err.contains("6 rows, 4 malformed"), "{}", said.err);
+    assert_eq!(said.well().matches("quarantine malformed: ").count(), 4);
 }

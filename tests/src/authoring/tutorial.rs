@@ -75,6 +75,6 @@ fn the_authors_page_leads_from_an_idea_to_a_tested_rule() {
             other => panic!("what is to be done with a block of {other:?}?"),
         }
     }
-    assert_eq!(compared, 7, "the page shows what comes out, twice");
+    assert_eq!(compared, 8, "the page shows what comes out, twice");
     assert!(folder.join("check-recalls.wasm").is_file());
 }

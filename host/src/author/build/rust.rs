@@ -17,19 +17,22 @@ pub(in crate::author) const TARGET: &str = "wasm32-unknown-unknown";
 /// The profile for components: quick, small, and without unwinding, which a component can't do.
 /// Told to cargo on its command line, so that a plugin in another workspace is built alike.
 const PROFILE: &str = "component";
-const PROFILE_SETTINGS: [&str; 5] = [
+const PROFILE_SETTINGS: [&str; 6] = [
     "inherits='release'",
     "codegen-units=1",
     "lto=true",
     "opt-level=3",
     "panic='abort'",
+    // The functions' names stay here, and are left out of the component: cargo would compile all
+    // dependencies anew where this setting is another one.
+    "strip='debuginfo'",
 ];
 
 /// Compiles plugins, with one call of cargo for each workspace.
 ///
 /// # Errors
 /// What is missing on this machine, or wrong with the first plugin that could not be built.
-pub(super) fn compile_all(plugins: &[&Plugin], names: Names) -> Result<(), BuildError> {
+pub(super) fn compile_all(plugins: &[&Plugin]) -> Result<(), BuildError> {
     let mut workspaces: BTreeMap<&Path, BTreeSet<&str>> = BTreeMap::new();
     for plugin in plugins {
         workspaces
@@ -38,7 +41,7 @@ pub(super) fn compile_all(plugins: &[&Plugin], names: Names) -> Result<(), Build
             .insert(&plugin.package);
     }
     for (workspace, packages) in workspaces {
-        compile(workspace, &packages, names)?;
+        compile(workspace, &packages)?;
     }
     Ok(())
 }
@@ -114,8 +117,8 @@ impl Plugin {
         })
     }
 
-    /// Makes a component of what the compiler left.
-    pub(super) fn component(&self) -> Result<Vec<u8>, BuildError> {
+    /// Makes a component of what the compiler left, which has the functions' names.
+    pub(super) fn component(&self, names: Names) -> Result<Vec<u8>, BuildError> {
         let path = target_folder(&self.workspace)
             .join(TARGET)
             .join(PROFILE)
@@ -125,7 +128,12 @@ impl Plugin {
             path,
             source,
         })?;
-        component::of_module(&module).map_err(|source| BuildError::BadComponent {
+        let module = match names {
+            Names::Dropped => component::without_names(&module),
+            Names::Kept => Ok(module),
+        };
+        let component = module.and_then(|module| component::of_module(&module));
+        component.map_err(|source| BuildError::BadComponent {
             package: self.package.clone(),
             source,
         })
@@ -164,7 +172,7 @@ fn target_folder(workspace: &Path) -> PathBuf {
 }
 
 /// Compiles packages to core modules. What the compiler says goes to standard error as it comes.
-fn compile(workspace: &Path, packages: &BTreeSet<&str>, names: Names) -> Result<(), BuildError> {
+fn compile(workspace: &Path, packages: &BTreeSet<&str>) -> Result<(), BuildError> {
     let toolchain = Toolchain::find(workspace)?;
     let mut cargo = toolchain.cargo();
     cargo
@@ -180,11 +188,7 @@ fn compile(workspace: &Path, packages: &BTreeSet<&str>, names: Names) -> Result<
         .arg(target_folder(workspace))
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
-    let strip = match names {
-        Names::Dropped => "strip=true",
-        Names::Kept => "strip='debuginfo'",
-    };
-    for setting in PROFILE_SETTINGS.into_iter().chain([strip]) {
+    for setting in PROFILE_SETTINGS {
         cargo
             .arg("--config")
             .arg(format!("profile.{PROFILE}.{setting}"));

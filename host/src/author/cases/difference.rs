@@ -75,7 +75,7 @@ mod tests {
             of: format!(r#"{{"store_id":"{store}"}}"#),
             json: json.to_owned(),
             broken: Vec::new(),
-            failed: false,
+            failed: None,
             backtrace: Vec::new(),
         }
     }
@@ -90,6 +90,7 @@ mod tests {
         Found {
             texts: Vec::new(),
             made: Ok(made),
+            fields: Vec::new(),
         }
     }
 
@@ -130,6 +131,7 @@ mod tests {
                 problem: "finish failed: past 64 bits".to_owned(),
                 row: Some(1),
             }),
+            fields: Vec::new(),
         };
         let wanted = Expected::Error("past 64 bits".to_owned());
         assert!(difference(&wanted, &failed).is_empty());

@@ -19,8 +19,8 @@ pub(super) enum Expected {
 }
 
 impl Expected {
-    /// `None`: the case says nothing yet.
-    pub(super) fn read(case: &Path) -> Result<Option<Self>, CaseError> {
+    /// `None`: the case says nothing yet. A line may have these `fields`, and no others.
+    pub(super) fn read(case: &Path, fields: &[String]) -> Result<Option<Self>, CaseError> {
         let error = case.join(ERROR);
         if error.is_file() {
             let text = String::from_utf8_lossy(&read(&error)?).trim().to_owned();
@@ -38,15 +38,43 @@ impl Expected {
             if line.is_empty() {
                 continue;
             }
-            let value = serde_json::from_str(line).map_err(|error| CaseError::Wrong {
+            let wrong = |problem| CaseError::Wrong {
                 path: path.clone(),
                 line: number,
-                problem: error.to_string(),
-            })?;
+                problem,
+            };
+            let value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            check_fields(&value, fields).map_err(wrong)?;
             lines.push((value, line.to_owned()));
         }
         Ok(Some(Self::Lines(lines)))
     }
+}
+
+/// # Errors
+/// A field that no line has, with those that there are.
+fn check_fields(line: &Value, fields: &[String]) -> Result<(), String> {
+    let Some(line) = line.as_object() else {
+        return Err("a line is a JSON object".to_owned());
+    };
+    let known = |name: &&String| fields.is_empty() || fields.contains(name);
+    let Some(unknown) = line.keys().find(|name| !known(name)) else {
+        return Ok(());
+    };
+    let mut near: Vec<(f64, &String)> = fields
+        .iter()
+        .map(|field| (strsim::jaro(unknown, field), field))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .collect();
+    near.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let near = near
+        .first()
+        .map(|(_, field)| format!("did you mean `{field}`? "));
+    Err(format!(
+        "no line has a field `{unknown}`; {}there are {}",
+        near.unwrap_or_default(),
+        fields.join(", ")
+    ))
 }
 
 impl Found {

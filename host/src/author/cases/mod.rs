@@ -7,6 +7,7 @@
 mod difference;
 mod expected;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,8 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use self::difference::difference;
 use self::expected::Expected;
-use super::trial::{Line, Property, Setting, Trial, TrialError};
-use crate::plugin::{Component, Limits, PluginError};
+use super::trial::{Generated, Line, Property, Setting, Trial, TrialError};
+use crate::plugin::{Cause, Component, Limits, PluginError};
 
 const ROWS: &str = "rows.ndjson";
 const PARAMS: &str = "params.json";
@@ -51,9 +52,15 @@ pub struct Outcome {
     /// What differs from what is expected, for people. Empty: nothing.
     pub difference: Vec<String>,
     pub properties: Vec<Property>,
+    /// What was tried over rows that nobody wrote.
+    pub generated: Generated,
     pub notes: Vec<String>,
     /// The expectation was written anew.
     pub blessed: bool,
+    /// The answer is another one than was expected, and may be the right one.
+    pub may_be_right: bool,
+    /// Why the component failed on rows, where it did.
+    pub causes: BTreeSet<Cause>,
 }
 
 impl Outcome {
@@ -72,13 +79,21 @@ impl Outcome {
             rows: 0,
             difference: Vec::new(),
             properties: Vec::new(),
+            generated: Generated::default(),
             notes: Vec::new(),
             blessed: false,
+            may_be_right: false,
+            causes: BTreeSet::new(),
         }
     }
 
     pub fn is_good(&self) -> bool {
-        self.difference.is_empty() && self.properties.iter().all(|p| p.broken.is_none())
+        self.difference.is_empty() && self.holds()
+    }
+
+    /// Whether all holds that must, whatever the rule.
+    pub fn holds(&self) -> bool {
+        self.properties.iter().all(|p| p.broken.is_none()) && self.generated.found.is_none()
     }
 }
 
@@ -107,7 +122,18 @@ pub fn find(plugin: &Path) -> Result<Vec<PathBuf>, CaseError> {
     Ok(cases)
 }
 
-/// Runs a case. With `bless`, what comes out is what is expected from now on.
+/// How cases are run.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// What comes out is what is expected from now on.
+    pub bless: bool,
+    /// What the rows that nobody wrote come of.
+    pub seed: u64,
+    /// How many of these there are for each case.
+    pub generate: usize,
+}
+
+/// Runs a case.
 ///
 /// # Errors
 /// Files that are missing or can't be read.
@@ -115,20 +141,27 @@ pub fn run(
     component: &Component,
     limits: &Limits,
     case: &Path,
-    bless: bool,
+    how: How,
 ) -> Result<Outcome, CaseError> {
     let mut outcome = Outcome::of(case);
-    let found = attempt(component, limits, case, &mut outcome)?;
-    if bless {
+    let found = attempt(component, limits, case, how, &mut outcome)?;
+    if how.bless {
         outcome.blessed = found.write(case)?;
         return Ok(outcome);
     }
-    outcome.difference = match Expected::read(case)? {
-        Some(expected) => difference(&expected, &found),
-        None => vec![
+    let expected = Expected::read(case, &found.fields)?;
+    outcome.difference = match (expected, &found.made) {
+        (Some(expected), _) => difference(&expected, &found),
+        (None, Ok(_)) => vec![
             "nothing is expected yet: `--bless` writes expected.ndjson; then read it".to_owned(),
         ],
+        (None, Err(failure)) => vec![
+            format!("+ {}", failure.problem),
+            "nothing is expected yet: if that is to be, write a part of it into error.txt"
+                .to_owned(),
+        ],
     };
+    outcome.may_be_right = found.made.is_ok() && !outcome.difference.is_empty();
     Ok(outcome)
 }
 
@@ -137,6 +170,8 @@ struct Found {
     /// The rows as they were written.
     texts: Vec<String>,
     made: Result<Vec<Line>, Failure>,
+    /// The fields that a line may have; empty where that is not known.
+    fields: Vec<String>,
 }
 
 /// Why nothing came out.
@@ -150,6 +185,7 @@ fn attempt(
     component: &Component,
     limits: &Limits,
     case: &Path,
+    how: How,
     outcome: &mut Outcome,
 ) -> Result<Found, CaseError> {
     let rows = read(&case.join(ROWS))?;
@@ -162,6 +198,7 @@ fn attempt(
         Ok(Found {
             texts: Vec::new(),
             made: Err(Failure { problem, row: None }),
+            fields: Vec::new(),
         })
     };
     let configured = match component.configure(&params, limits) {
@@ -189,17 +226,32 @@ fn attempt(
     outcome.notes = trial.notes().to_vec();
     let made = match trial.run(&rows) {
         Ok(lines) => {
+            outcome
+                .causes
+                .extend(lines.iter().filter_map(|line| line.failed));
             // What it logs about these rows was said above.
-            let properties = with_default(NoSubscriber::default(), || trial.properties(&rows));
-            outcome.properties = properties.map_err(wrong)?;
+            with_default(NoSubscriber::default(), || {
+                outcome.properties = trial.properties(&rows)?;
+                outcome.generated = trial.generated(&rows, how.seed, how.generate)?;
+                Ok(())
+            })
+            .map_err(wrong)?;
             Ok(lines)
         }
-        Err(TrialError::Group { problem, row }) => Err(Failure { problem, row }),
+        Err(TrialError::Group {
+            problem,
+            row,
+            cause,
+        }) => {
+            outcome.causes.extend(cause);
+            Err(Failure { problem, row })
+        }
         Err(error) => return Err(wrong(error)),
     };
     Ok(Found {
         texts: rows.texts,
         made,
+        fields: trial.fields(),
     })
 }
 

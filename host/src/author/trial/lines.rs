@@ -11,12 +11,12 @@ use serde_json::Value;
 use super::Rows;
 use super::rows::index;
 use crate::medallion::rules::{GoldRule, RowRule};
-use crate::plugin::Judged;
+use crate::plugin::{Cause, Judged};
 
 /// What became of one row, or of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The row's place among the rows that went in, unless it is a group.
+    /// The row's number, counted from 0, unless it is a group.
     pub row: Option<usize>,
     /// Which row (counted from 1), or which group by its keys: a JSON object.
     pub of: String,
@@ -24,8 +24,8 @@ pub struct Line {
     pub json: String,
     /// The rules that the row broke.
     pub broken: Vec<String>,
-    /// The component could not be got over the row.
-    pub failed: bool,
+    /// Why the component could not be got over the row.
+    pub failed: Option<Cause>,
     /// In which of its functions that was, the innermost first, where they have names.
     pub backtrace: Vec<String>,
 }
@@ -64,20 +64,21 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
     for guilty in &answer.guilty {
         if let Some(failure) = failures.get_mut(index(guilty.row)) {
             let text = format!("{}: {}", guilty.cause, guilty.text);
-            *failure = Some((text, guilty.trace.clone()));
+            *failure = Some((text, guilty.cause, guilty.trace.clone()));
         }
     }
     let said = verdicts.into_iter().zip(broken).zip(failures);
     said.enumerate()
         .map(|(row, ((verdicts, broken), failure))| {
-            let number = (rows.before + row + 1).to_string();
-            let failed = failure.is_some();
+            let place = rows.numbers.get(row).copied().unwrap_or(row);
+            let number = (place + 1).to_string();
+            let failed = failure.as_ref().map(|(_, cause, _)| *cause);
             let mut parts = vec![match rows.places.get(row) {
-                Some(place) => ("at", Value::from(place.as_str()).to_string()),
+                Some(at) => ("at", Value::from(at.as_str()).to_string()),
                 None => ("row", number.clone()),
             }];
             let mut backtrace = Vec::new();
-            if let Some((failure, trace)) = failure {
+            if let Some((failure, _, trace)) = failure {
                 parts.push(("failed", Value::from(failure).to_string()));
                 backtrace = trace;
             } else if !rule.description.writes.is_empty() {
@@ -89,7 +90,7 @@ pub(super) fn of_rows(rule: &RowRule, rows: &Rows, answer: &Judged) -> Vec<Line>
                 parts.push(("verdicts", Value::from(verdicts).to_string()));
             }
             Line {
-                row: Some(rows.before + row),
+                row: Some(place),
                 of: object(std::iter::once(("row", number))),
                 json: object(parts.into_iter()),
                 broken,
@@ -118,7 +119,7 @@ pub(super) fn of_groups(rule: &GoldRule, table: &RecordBatch) -> Vec<Line> {
             of: values(&keys, row),
             json: values(&names, row),
             broken: Vec::new(),
-            failed: false,
+            failed: None,
             backtrace: Vec::new(),
         })
         .collect();

@@ -1,21 +1,24 @@
 //! A component on the author's own rows: decoded, looked up, judged and folded by the code that a
 //! tenant's batches go through. Nothing is written anywhere.
 
+mod chance;
+mod difference;
+mod generated;
 mod lines;
 mod properties;
 mod rows;
 mod setting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 
+pub use generated::{Found, Generated};
 pub use lines::Line;
-pub use properties::Property;
-pub use rows::Rows;
+pub use properties::{Broken, Property};
+pub use rows::{Malformed, Rows};
 pub use setting::Setting;
 
 use crate::medallion::dimension::DimensionError;
@@ -23,7 +26,7 @@ use crate::medallion::gold::{self, States};
 use crate::medallion::judge::{JudgeError, ask, inputs};
 use crate::medallion::layer::LayerError;
 use crate::medallion::rules::{GoldRule, Only, RowRule, Rules, RulesError};
-use crate::plugin::{CallError, Configured, Cost, Description, Load};
+use crate::plugin::{CallError, Cause, Configured, Cost, Description, Load};
 
 /// Why a component could not be tried on some rows.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +51,10 @@ pub enum TrialError {
     #[error("{problem}")]
     Group {
         problem: String,
-        /// The first row that fails also alone, counted from 0.
+        /// The number of the first row that fails also alone, counted from 0.
         row: Option<usize>,
+        /// What of the component it was, if it was its doing.
+        cause: Option<Cause>,
     },
     #[error("the rows of a dimension can't be read: {0}")]
     Blob(#[from] parquet::errors::ParquetError),
@@ -111,47 +116,80 @@ impl Trial {
         &self.rules.notes
     }
 
+    /// The fields that a line of [`Trial::run`] can have.
+    pub fn fields(&self) -> Vec<String> {
+        match &self.only {
+            Subject::Rows(rule) => {
+                let writes = (!rule.description.writes.is_empty()).then_some("writes");
+                let fields = ["row"].into_iter().chain(writes);
+                let fields = fields.chain(["verdicts", "failed"]);
+                fields.map(str::to_owned).collect()
+            }
+            Subject::Groups(rule) => {
+                let measures = rule.description.measures.iter().map(|field| &field.name);
+                rule.description
+                    .keys
+                    .iter()
+                    .chain(measures)
+                    .cloned()
+                    .collect()
+            }
+        }
+    }
+
     /// Reads rows from NDJSON, as the host reads messages.
     ///
     /// # Errors
     /// A line that is no JSON object.
     pub fn read(&self, ndjson: &[u8]) -> Result<Rows, TrialError> {
-        let messages = rows::Messages::of_ndjson(ndjson);
-        let decoded = self.schema.decode(&messages);
-        if let Some((row, problem)) = decoded.malformed.first() {
-            let message = decoded.message.get(rows::index(*row)).copied();
-            return Err(TrialError::Row {
-                line: message.map_or(0, |message| messages.line(message)),
-                problem: problem.clone(),
-            });
+        let (rows, malformed) = self.read_well_formed(ndjson)?;
+        match malformed.into_iter().next() {
+            None => Ok(rows),
+            Some(Malformed { line, problem, .. }) => Err(TrialError::Row { line, problem }),
         }
-        self.schema.rows(&self.rules, &messages, &decoded)
     }
 
-    /// Reads rows of a tenant's bronze table. Those that are malformed are left out, and counted:
-    /// no component sees them.
+    /// Reads rows from NDJSON, and apart from them the lines that are malformed: the host puts these
+    /// into quarantine, and no component sees them.
+    ///
+    /// # Errors
+    /// What is not the rows' doing.
+    pub fn read_well_formed(&self, ndjson: &[u8]) -> Result<(Rows, Vec<Malformed>), TrialError> {
+        self.read_messages(&rows::Messages::of_ndjson(ndjson))
+    }
+
+    /// Reads rows of a tenant's bronze table, and apart from them those that are malformed.
     ///
     /// # Errors
     /// Columns that are not bronze's.
-    pub fn read_bronze(&self, bronze: &RecordBatch) -> Result<(Rows, usize), TrialError> {
-        let messages = rows::Messages::of_bronze(bronze)?;
-        let decoded = self.schema.decode(&messages);
+    pub fn read_bronze(&self, bronze: &RecordBatch) -> Result<(Rows, Vec<Malformed>), TrialError> {
+        self.read_messages(&rows::Messages::of_bronze(bronze)?)
+    }
+
+    fn read_messages(
+        &self,
+        messages: &rows::Messages,
+    ) -> Result<(Rows, Vec<Malformed>), TrialError> {
+        let decoded = self.schema.decode(messages);
+        let all = self.schema.rows(&self.rules, messages, &decoded)?;
         if decoded.malformed.is_empty() {
-            let rows = self.schema.rows(&self.rules, &messages, &decoded)?;
-            return Ok((rows, 0));
+            return Ok((all, Vec::new()));
         }
-        let bad: Vec<u32> = decoded
-            .malformed
-            .iter()
-            .filter_map(|(row, _)| decoded.message.get(rows::index(*row)).copied())
-            .collect();
-        let good = (0..bronze.num_rows()).map(|row| {
-            let row = u32::try_from(row).unwrap_or(u32::MAX);
-            bad.binary_search(&row).is_err()
-        });
-        let good = BooleanArray::from(good.collect::<Vec<_>>());
-        let (rows, _) = self.read_bronze(&filter_record_batch(bronze, &good)?)?;
-        Ok((rows, bad.len()))
+        let mut malformed = Vec::with_capacity(decoded.malformed.len());
+        let mut bad = BTreeSet::new();
+        for (row, problem) in decoded.malformed {
+            let message = decoded.message.get(rows::index(row)).copied();
+            bad.insert(row);
+            malformed.push(Malformed {
+                row: rows::index(row),
+                line: message.map_or(0, |message| messages.line(message)),
+                problem,
+                text: all.text(rows::index(row)).unwrap_or_default().to_owned(),
+            });
+        }
+        let rows = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let good: Vec<u32> = (0..rows).filter(|row| !bad.contains(row)).collect();
+        Ok((all.picked(&good)?, malformed))
     }
 
     /// What the component makes of rows: a line for each row, or for each group by its keys.
@@ -223,9 +261,19 @@ impl Trial {
             let finished = alone.map(|states| states.map(|s| self.finished(rule, &s)));
             !matches!(finished, Ok(None | Some(Ok(_))))
         };
+        let cause = match error {
+            LayerError::Gold {
+                source: CallError::Guest { cause, .. },
+                ..
+            } => Some(*cause),
+            _ => None,
+        };
         TrialError::Group {
             problem,
-            row: (0..rows.len()).find(fails),
+            cause,
+            row: (0..rows.len())
+                .find(fails)
+                .and_then(|place| rows.numbers.get(place).copied()),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::schema::NamedType;
 const NO_TIME: i64 = 1_735_689_600_000_000;
 
 /// The host's own moments. A row may state them; else they are the event's time.
-const MOMENTS: [&str; 2] = ["_now", "_ingested_at"];
+pub(super) const MOMENTS: [&str; 2] = ["_now", "_ingested_at"];
 
 /// Rows as columns, with what was written for each.
 pub struct Rows {
@@ -33,8 +33,20 @@ pub struct Rows {
     pub texts: Vec<String>,
     /// Where each row came from, if it was a table.
     pub(super) places: Vec<String>,
-    /// How many rows stand before these, where they are a slice.
-    pub(super) before: usize,
+    /// The place of each among the rows that were read, where some of those are left out. It rises.
+    pub(super) numbers: Vec<usize>,
+}
+
+/// A message that is no JSON object, or breaks a limit of the decoder's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Its place among the rows that were read.
+    pub row: usize,
+    /// The line of a file, counted from 1.
+    pub line: usize,
+    pub problem: String,
+    /// What was written, as far as it is text.
+    pub text: String,
 }
 
 impl Rows {
@@ -52,19 +64,33 @@ impl Rows {
     /// There are no rows.
     pub fn repeated(&self, count: usize) -> Result<Self, TrialError> {
         let rows = (0..count).map(|row| row.checked_rem(self.len()));
-        let rows = rows.filter_map(|row| u32::try_from(row?).ok());
-        let rows = UInt32Array::from_iter_values(rows);
+        let rows: Vec<u32> = rows.filter_map(|row| u32::try_from(row?).ok()).collect();
+        Ok(Self {
+            numbers: (0..rows.len()).collect(),
+            places: Vec::new(),
+            ..self.picked(&rows)?
+        })
+    }
+
+    /// Some of these rows.
+    pub(super) fn picked(&self, rows: &[u32]) -> Result<Self, TrialError> {
+        let places = UInt32Array::from_iter_values(rows.iter().copied());
         let mut columns = BTreeMap::new();
         for (name, column) in &self.columns {
-            columns.insert(name.clone(), take(column, &rows, None)?);
+            columns.insert(name.clone(), take(column, &places, None)?);
         }
-        let texts = self.texts.iter().cycle().take(count);
         Ok(Self {
             columns,
-            texts: texts.cloned().collect(),
-            places: Vec::new(),
-            before: 0,
+            texts: picked(&self.texts, rows),
+            places: picked(&self.places, rows),
+            numbers: picked(&self.numbers, rows),
         })
+    }
+
+    /// What was written for the row of this number.
+    pub fn text(&self, number: usize) -> Option<&str> {
+        let place = self.numbers.binary_search(&number).ok()?;
+        self.texts.get(place).map(String::as_str)
     }
 
     /// `count` rows from `from` on, which must be there.
@@ -76,14 +102,25 @@ impl Rows {
                 .collect(),
             texts: self.texts.iter().skip(from).take(count).cloned().collect(),
             places: self.places.iter().skip(from).take(count).cloned().collect(),
-            before: self.before + from,
+            numbers: self
+                .numbers
+                .iter()
+                .skip(from)
+                .take(count)
+                .copied()
+                .collect(),
         }
     }
 }
 
+fn picked<T: Clone>(of: &[T], rows: &[u32]) -> Vec<T> {
+    let rows = rows.iter().filter_map(|row| of.get(index(*row)));
+    rows.cloned().collect()
+}
+
 /// How rows are decoded for a component.
 pub(super) struct RowSchema {
-    event: EventSchema,
+    pub(super) event: EventSchema,
     /// Columns that no event has, by what they are read as.
     casts: Vec<(String, DataType)>,
 }
@@ -144,7 +181,7 @@ impl RowSchema {
         Decoder::new(&self.event, Vec::new()).decode(&messages.raw)
     }
 
-    /// The rows of messages, none of which is malformed.
+    /// The rows of messages. Of one that is malformed it has no fields.
     pub(super) fn rows(
         &self,
         rules: &Rules,
@@ -185,7 +222,7 @@ impl RowSchema {
             columns,
             texts: texts.collect(),
             places: places.collect(),
-            before: 0,
+            numbers: (0..count).collect(),
         })
     }
 }

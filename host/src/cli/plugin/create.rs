@@ -18,6 +18,8 @@ use crate::plugin::Step;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// What the rule is called, as in check-prices
+    // So that a name like `-x` is told what a name is, instead of which options there are.
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// The step that it does
     #[arg(long, value_enum)]

@@ -8,6 +8,7 @@ mod registry;
 mod run;
 mod sign;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use clap::Subcommand;
 use crate::author::build::{self, Names};
 use crate::author::inspect::Inspected;
 use crate::pipeline::config::{Config, LimitsConfig};
-use crate::plugin::{CompileLimits, Limits, Sandbox};
+use crate::plugin::{Cause, CompileLimits, Limits, Sandbox};
 
 /// Where plugins are looked for when none is named.
 const PLUGINS: &str = "plugins";
@@ -153,6 +154,21 @@ impl Allowed {
                 |config| config.limits.component(),
             ),
         }
+    }
+}
+
+/// Says what to do where a component came up against its limits.
+fn tell_limits(causes: &BTreeSet<Cause>) {
+    for cause in causes {
+        let (what, limits) = match cause {
+            Cause::Fuel => ("ran out of fuel", "fuel and fuel_per_row"),
+            Cause::Memory => ("ran out of memory", "memory"),
+            Cause::Output => ("answered with too much", "output and output_per_row"),
+            Cause::Trap | Cause::Answer | Cause::Input => continue,
+        };
+        eprintln!(
+            "note: it {what}; {limits} under [limits] of the TOML, or in `limits` beside the component there, allow more; --pipeline TOML tries it so, and `assay plugin bench` says what it needs"
+        );
     }
 }
 

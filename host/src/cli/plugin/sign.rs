@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use super::super::common::sandbox;
 use crate::names::Digest;
 use crate::plugin::CompileLimits;
-use crate::trust::{SecretKey, Signatures};
+use crate::trust::{KeyError, SecretKey, Signatures};
 
 /// Make a key to sign components with: a private one that stays with you, and a public one for the
 /// TOMLs of those who trust it
 #[derive(clap::Args)]
 pub(super) struct KeygenArgs {
     /// Where the private key goes, for its owner alone to read; it must not be there yet. The public
-    /// one goes beside it, as FILE.pub
+    /// one goes beside it, as FILE.pub, which must not be there either
     file: PathBuf,
 }
 
@@ -33,12 +33,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn keygen(args: &KeygenArgs) -> anyhow::Result<()> {
-    let key = SecretKey::generate()?;
-    let public = key.public()?;
-    key.write(&args.file)?;
     let mut beside = args.file.as_os_str().to_owned();
     beside.push(".pub");
     let beside = PathBuf::from(beside);
+    // Somebody's, whose private key was moved elsewhere.
+    if beside.exists() {
+        return Err(KeyError::Exists { path: beside }.into());
+    }
+    let key = SecretKey::generate()?;
+    let public = key.public()?;
+    key.write(&args.file)?;
     std::fs::write(&beside, format!("{public}\n"))
         .with_context(|| format!("write {}", beside.display()))?;
     println!(

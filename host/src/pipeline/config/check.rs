@@ -82,6 +82,10 @@ impl Config {
         let gold = gold.map(|table| (&table.component, &table.limits));
         for (component, limits) in rows.chain(gold) {
             let at = component.span().start;
+            if component.get_ref().as_os_str().is_empty() {
+                let problem = "component = \"\" names no file; name the component's .wasm";
+                return Err((at, problem.to_owned()));
+            }
             if let Some(named) = in_registry(component.get_ref()) {
                 let named: Result<Reference, _> = named.parse();
                 let pinned = named.and_then(|named| named.pinned());
