@@ -15,13 +15,16 @@ help: ## this list
 demo: components ## sixty stores start selling, and tables fill before your eyes
 	$(ASSAY) demo $(ARGS)
 
-test: examples ## every test but those of `make languages`
+test languages: CARGO += --config .ci/tests.toml
+
+test: examples ## every test but that of `make languages`
 	@.ci/setup tests
 	$(CARGO) build --package assay --features faults --bin assay-faults
 	$(CARGO) test --workspace
 
-languages: components ## the rule in JavaScript and Python on the cases of the one in Rust (minutes)
-	$(CARGO) test --package assay-tests languages -- --ignored
+languages: components ## new projects of each step in JavaScript, TypeScript and Python pass their cases (minutes)
+	@.ci/setup tests
+	$(CARGO) test --package assay-tests languages -- --include-ignored
 
 fuzz: setup ## decoders, TOMLs, logs and columns meet inputs that nobody wrote: MINUTES=10 each
 	BOLERO_RANDOM_TEST_TIME_MS=$$(($(or $(MINUTES),10) * 60000)) \

@@ -1,5 +1,5 @@
 //! Builds plugins into components. The one thing to know: nobody else calls cargo, or what
-//! JavaScript and Python need, for WebAssembly; the Makefile, the tests and the command line all
+//! other languages need, for WebAssembly; the Makefile, the tests and the command line all
 //! come here.
 
 mod rust;

@@ -7,6 +7,7 @@ use std::fmt;
 pub enum Language {
     Rust,
     JavaScript,
+    TypeScript,
     Python,
 }
 
@@ -15,6 +16,7 @@ impl fmt::Display for Language {
         f.write_str(match self {
             Self::Rust => "Rust",
             Self::JavaScript => "JavaScript",
+            Self::TypeScript => "TypeScript",
             Self::Python => "Python",
         })
     }

@@ -1,4 +1,4 @@
-//! What rules in JavaScript and Python are built with: pinned, and fetched into the user's cache by the
+//! What rules in JavaScript, TypeScript and Python are built with: pinned, and fetched into the user's cache by the
 //! first build that needs it. A set of other versions goes into another folder.
 
 use std::fs::{self, File};
@@ -10,10 +10,26 @@ use super::build::BuildError;
 use crate::environment::cache_folder;
 use crate::names::Digest;
 
-const PACKAGES: &str = include_str!("tools/package.json");
-const LOCK: &str = include_str!("tools/package-lock.json");
-const COMPONENTIZE: &str = include_str!("tools/componentize.mjs");
-const REQUIREMENTS: &str = include_str!("tools/requirements.txt");
+/// A file of a language's tools, and what stands in it.
+type Pin = (&'static str, &'static str);
+
+const JAVASCRIPT: [Pin; 3] = [
+    ("package.json", include_str!("tools/package.json")),
+    ("package-lock.json", include_str!("tools/package-lock.json")),
+    ("componentize.mjs", include_str!("tools/componentize.mjs")),
+];
+const TYPESCRIPT: [Pin; 3] = [
+    (
+        "package.json",
+        include_str!("tools/typescript/package.json"),
+    ),
+    (
+        "package-lock.json",
+        include_str!("tools/typescript/package-lock.json"),
+    ),
+    ("plain.mjs", include_str!("tools/typescript/plain.mjs")),
+];
+const PYTHON: [Pin; 1] = [("requirements.txt", include_str!("tools/requirements.txt"))];
 
 /// Stands in a folder whose tools are whole.
 const WHOLE: &str = "installed";
@@ -32,7 +48,7 @@ const NPM: Program = Program {
     name: "npm",
     cure: "install npm (on Debian `apt-get install npm`)",
 };
-const PYTHON: Program = Program {
+const PYTHON_3: Program = Program {
     name: "python3",
     cure: "install Python 3.10 or later (on Debian `apt-get install python3-venv`)",
 };
@@ -40,35 +56,53 @@ const PYTHON: Program = Program {
 /// All that decides what the tools of a language are, as text.
 pub(super) fn pins(language: Language) -> String {
     match language {
-        Language::Rust => String::new(),
-        Language::JavaScript => [PACKAGES, LOCK, COMPONENTIZE].concat(),
-        Language::Python => REQUIREMENTS.to_owned(),
+        // What is left when the types are is JavaScript.
+        Language::TypeScript => pins(Language::JavaScript) + &own_pins(language),
+        language => own_pins(language),
     }
 }
 
-/// The command that makes a component of `rule.js`, but for what is different for each rule.
+fn own_pins(language: Language) -> String {
+    own_files(language).iter().map(|(_, text)| *text).collect()
+}
+
+fn own_files(language: Language) -> &'static [Pin] {
+    match language {
+        Language::Rust => &[],
+        Language::JavaScript => &JAVASCRIPT,
+        Language::TypeScript => &TYPESCRIPT,
+        Language::Python => &PYTHON,
+    }
+}
+
+/// The command that makes a component of a rule in JavaScript, but for what is different for each rule.
 ///
 /// # Errors
 /// What is missing on this machine.
 pub(super) fn javascript() -> Result<Command, BuildError> {
-    let language = Language::JavaScript;
+    with_node(Language::JavaScript, "componentize.mjs")
+}
+
+/// The command that checks the types of a project, and makes JavaScript of it.
+///
+/// # Errors
+/// What is missing on this machine.
+pub(super) fn typescript() -> Result<Command, BuildError> {
+    with_node(Language::TypeScript, "plain.mjs")
+}
+
+/// Node.js with one of a language's own files.
+fn with_node(language: Language, program: &str) -> Result<Command, BuildError> {
     started(language, &NODE)?;
     let folder = installed(language, |folder| {
         started(language, &NPM)?;
-        for (name, text) in [
-            ("package.json", PACKAGES),
-            ("package-lock.json", LOCK),
-            ("componentize.mjs", COMPONENTIZE),
-        ] {
-            fs::write(folder.join(name), text).map_err(|error| failed(language, folder, error))?;
-        }
         let mut npm = Command::new(NPM.name);
         npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
             .current_dir(folder);
         run(language, folder, npm)
     })?;
     let mut node = Command::new(NODE.name);
-    node.arg(folder.join("componentize.mjs"));
+    node.arg(folder.join(program));
     Ok(node)
 }
 
@@ -79,16 +113,13 @@ pub(super) fn javascript() -> Result<Command, BuildError> {
 pub(super) fn python() -> Result<Command, BuildError> {
     let language = Language::Python;
     let folder = installed(language, |folder| {
-        started(language, &PYTHON)?;
-        let requirements = folder.join("requirements.txt");
-        let written = fs::write(&requirements, REQUIREMENTS);
-        written.map_err(|error| failed(language, folder, error))?;
-        let mut venv = Command::new(PYTHON.name);
+        started(language, &PYTHON_3)?;
+        let mut venv = Command::new(PYTHON_3.name);
         venv.args(["-m", "venv"]).arg(folder.join("venv"));
         run(language, folder, venv)?;
         let mut pip = Command::new(folder.join("venv/bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"])
-            .arg(requirements);
+            .arg(folder.join("requirements.txt"));
         run(language, folder, pip)
     })?;
     Ok(Command::new(folder.join("venv/bin/componentize-py")))
@@ -99,7 +130,7 @@ fn installed(
     language: Language,
     install: impl FnOnce(&Path) -> Result<(), BuildError>,
 ) -> Result<PathBuf, BuildError> {
-    let digest = Digest::of(pins(language).as_bytes()).to_string();
+    let digest = Digest::of(own_pins(language).as_bytes()).to_string();
     let cache = cache_folder().unwrap_or_else(|| std::env::temp_dir().join("assay"));
     let name = format!("{language}-{digest:.12}").to_lowercase();
     let tools = cache.join("tools");
@@ -123,6 +154,9 @@ fn installed(
         "fetching what rules in {language} are built with into {}",
         folder.display()
     );
+    for (name, text) in own_files(language) {
+        fs::write(folder.join(name), text).map_err(wrong)?;
+    }
     install(&folder)?;
     fs::write(folder.join(WHOLE), "").map_err(wrong)?;
     Ok(folder)

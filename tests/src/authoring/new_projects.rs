@@ -78,7 +78,7 @@ fn a_language_that_there_is_not_is_told_which_there_are() {
     )
     .badly();
     assert!(
-        said.contains("possible values: rust, javascript, python"),
+        said.contains("possible values: rust, javascript, typescript, python"),
         "{said}"
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

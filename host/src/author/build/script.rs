@@ -1,14 +1,15 @@
-//! Plugins in JavaScript and Python: their sources, the SDK beside them, go through componentize-js or
-//! componentize-py. That takes half a minute, so a component carries the digest of what it was made of,
-//! and is left as it stands where that is the same.
+//! Plugins in JavaScript, TypeScript and Python: their sources, the SDK beside them, go through
+//! componentize-js or componentize-py. That takes half a minute, so a component carries the digest of what
+//! it was made of, and is left as it stands where that is the same.
+
+mod manifest;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use serde::Deserialize;
-
+use self::manifest::{Manifest, no_plugin};
 use super::super::{Language, component, new, tools};
 use super::BuildError;
 use crate::names::Digest;
@@ -20,6 +21,9 @@ const SOURCES: &str = "assay-sources";
 /// Folders of a project that hold no source of the component.
 const NO_SOURCE: [&str; 3] = ["cases", "node_modules", "__pycache__"];
 
+/// What says how the types of a project are checked.
+const TYPES: &str = "tsconfig.json";
+
 /// A rule's source, as its manifest names it.
 pub(super) struct Plugin {
     pub name: String,
@@ -28,38 +32,9 @@ pub(super) struct Plugin {
     step: Step,
 }
 
-/// What is needed of a `package.json`.
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    assay: Option<Assay>,
-}
-
-/// What is needed of a `pyproject.toml`.
-#[derive(Deserialize)]
-struct PyProject {
-    project: Project,
-    tool: Option<Tool>,
-}
-
-#[derive(Deserialize)]
-struct Project {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Tool {
-    assay: Option<Assay>,
-}
-
-#[derive(Deserialize)]
-struct Assay {
-    step: String,
-}
-
-/// Whether a folder's manifest says that it holds a rule in JavaScript or Python.
+/// Whether a folder holds a rule in a language other than Rust.
 pub(super) fn is_plugin(folder: &Path) -> bool {
-    Plugin::read(folder).is_ok_and(|plugin| plugin.is_some())
+    manifest::is_there(folder)
 }
 
 impl Plugin {
@@ -68,42 +43,30 @@ impl Plugin {
     /// # Errors
     /// A manifest that speaks of one, and is wrong.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, BuildError> {
-        let text = |name: &str| fs::read_to_string(folder.join(name)).ok();
-        let (language, name, assay) = if let Some(text) = text("package.json") {
-            let package: Package = serde_json::from_str(&text)
-                .map_err(|error| no_plugin(folder, format!("its package.json: {error}")))?;
-            (Language::JavaScript, package.name, package.assay)
-        } else if let Some(text) = text("pyproject.toml") {
-            let project: PyProject = toml::from_str(&text)
-                .map_err(|error| no_plugin(folder, format!("its pyproject.toml: {error}")))?;
-            let assay = project.tool.and_then(|tool| tool.assay);
-            (Language::Python, project.project.name, assay)
-        } else {
-            return Ok(None);
-        };
-        let Some(Assay { step }) = assay else {
-            return Ok(None);
-        };
-        let known = Step::ALL.into_iter().find(|known| known.as_str() == step);
-        let step = known.ok_or_else(|| {
-            let reason =
-                format!("its step is {step:?}: say cleanse, validate, enrich or aggregate");
-            no_plugin(folder, reason)
-        })?;
-        Ok(Some(Self {
-            name,
-            folder: folder.to_owned(),
-            language,
-            step,
-        }))
+        let manifest = manifest::read(folder)?;
+        Ok(manifest.map(
+            |Manifest {
+                 name,
+                 language,
+                 step,
+             }| Self {
+                name,
+                folder: folder.to_owned(),
+                language,
+                step,
+            },
+        ))
     }
 
     /// The component, as it stands in `built` if that was made of the same sources.
     pub(super) fn component(&self, built: &Path) -> Result<Vec<u8>, BuildError> {
         let sources = self.sources()?;
-        let entry = self.entry();
-        if !sources.contains_key(Path::new(entry)) {
-            return Err(no_plugin(&self.folder, format!("it has no {entry}")));
+        for file in self.needed() {
+            if !sources.contains_key(Path::new(file)) {
+                let reason =
+                    format!("it has no {file}; `assay plugin new` writes one to begin with");
+                return Err(no_plugin(&self.folder, reason));
+            }
         }
         let digest = self.digest(&sources);
         if let Ok(component) = fs::read(built)
@@ -120,11 +83,24 @@ impl Plugin {
         Ok(component)
     }
 
-    fn entry(&self) -> &'static str {
+    /// The files that there must be, the rule before others.
+    fn needed(&self) -> &'static [&'static str] {
         match self.language {
-            Language::Python => "rule.py",
-            _ => "rule.js",
+            Language::TypeScript => &["rule.ts", TYPES],
+            Language::Python => &["rule.py"],
+            _ => &["rule.js"],
         }
+    }
+
+    fn is_source(&self, path: &Path) -> bool {
+        let of_language: &[&str] = match self.language {
+            Language::TypeScript => &["ts", "js"],
+            Language::Python => &["py"],
+            _ => &["js"],
+        };
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| of_language.contains(&extension))
+            || self.language == Language::TypeScript && path == Path::new(TYPES)
     }
 
     /// All files of the language, by their paths in the project.
@@ -142,12 +118,12 @@ impl Plugin {
                 if name.starts_with('.') || NO_SOURCE.contains(&&*name) {
                     continue;
                 }
-                let extension = Path::new(self.entry()).extension();
+                let within = folder.join(&entry);
                 if path.is_dir() {
-                    folders.push(folder.join(&entry));
-                } else if path.extension() == extension {
+                    folders.push(within);
+                } else if self.is_source(&within) {
                     let text = fs::read(&path).map_err(|e| file("read", &path, e))?;
-                    sources.insert(folder.join(&entry), text);
+                    sources.insert(within, text);
                 }
             }
         }
@@ -186,38 +162,51 @@ impl Plugin {
             fs::create_dir_all(parent).map_err(|e| file("make folder", parent, e))?;
             fs::write(&path, text).map_err(|e| file("write", &path, e))?;
         }
-        let world = self.step.world();
         let mut command = match self.language {
-            Language::Python => {
-                let mut command = tools::python()?;
-                command.arg("--quiet").arg("--wit-path").arg(&wit);
-                // Stubs in the component stand for WASI: whatever it would ask for ends in a trap.
-                command.args(["--world", world, "componentize", "--stub-wasi"]);
-                command.args(["--python-path", ".", "rule", "--output"]);
-                command.env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
-                command
+            Language::Python => self.in_python(&source, &wit)?,
+            Language::TypeScript => {
+                let plain = place.path().join("plain");
+                let mut types = tools::typescript()?;
+                types.arg(&source).arg(&plain);
+                self.run(types.current_dir(&source))?;
+                self.in_javascript(&plain, "rule.ts", &wit)?
             }
-            _ => {
-                let mut command = tools::javascript()?;
-                command.arg(source.join("rule.js")).arg(&wit).arg(world);
-                command
-            }
+            _ => self.in_javascript(&source, "rule.js", &wit)?,
         };
-        let made = command
-            .arg(&out)
-            .current_dir(&source)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status();
-        let status = made.map_err(|error| BuildError::Start {
+        self.run(command.arg(&out))?;
+        fs::read(&out).map_err(|e| file("read", &out, e))
+    }
+
+    fn in_python(&self, source: &Path, wit: &Path) -> Result<Command, BuildError> {
+        let mut command = tools::python()?;
+        command.arg("--quiet").arg("--wit-path").arg(wit);
+        // Stubs in the component stand for WASI: whatever it would ask for ends in a trap.
+        command.args(["--world", self.step.world(), "componentize", "--stub-wasi"]);
+        command.args(["--python-path", ".", "rule", "--output"]);
+        command.env_remove("VIRTUAL_ENV").env_remove("PYTHONPATH");
+        command.current_dir(source);
+        Ok(command)
+    }
+
+    fn in_javascript(&self, source: &Path, rule: &str, wit: &Path) -> Result<Command, BuildError> {
+        let mut command = tools::javascript()?;
+        command.arg(source.join(rule)).arg(wit);
+        command.arg(self.step.world()).current_dir(source);
+        Ok(command)
+    }
+
+    /// What is wrong, the tools say themselves.
+    fn run(&self, command: &mut Command) -> Result<(), BuildError> {
+        let ran = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+        let status = ran.map_err(|error| BuildError::Start {
             program: command.get_program().to_string_lossy().into_owned(),
             source: error,
         })?;
-        if !status.success() {
-            let name = self.name.clone();
-            return Err(BuildError::Script { name, status });
+        let name = self.name.clone();
+        match status.success() {
+            true => Ok(()),
+            false => Err(BuildError::Script { name, status }),
         }
-        fs::read(&out).map_err(|e| file("read", &out, e))
     }
 }
 
@@ -240,13 +229,6 @@ fn append(component: &mut Vec<u8>, digest: &str) {
     component.extend_from_slice(digest.as_bytes());
 }
 
-fn no_plugin(folder: &Path, reason: String) -> BuildError {
-    BuildError::NoPlugin {
-        folder: folder.to_owned(),
-        reason,
-    }
-}
-
 fn file(action: &'static str, path: &Path, source: std::io::Error) -> BuildError {
     BuildError::File {
         action,
@@ -259,7 +241,7 @@ fn file(action: &'static str, path: &Path, source: std::io::Error) -> BuildError
 mod tests {
     use super::*;
 
-    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    pub(super) fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -269,47 +251,42 @@ mod tests {
         folder
     }
 
-    const PACKAGE: &str = r#"{ "name": "check-sales", "assay": { "step": "validate" } }"#;
-    const PYPROJECT: &str =
+    pub(super) const PACKAGE: &str =
+        r#"{ "name": "check-sales", "assay": { "step": "validate" } }"#;
+    pub(super) const PYPROJECT: &str =
         "[project]\nname = \"check-sales\"\n[tool.assay]\nstep = \"aggregate\"\n";
 
     #[test]
-    fn a_manifest_says_the_language_and_the_step() {
-        for (file, text, language, step) in [
-            (
-                "package.json",
-                PACKAGE,
-                Language::JavaScript,
-                Step::Validate,
-            ),
-            (
-                "pyproject.toml",
-                PYPROJECT,
-                Language::Python,
-                Step::Aggregate,
-            ),
-        ] {
-            let folder = project(&[(file, text)]);
-            let plugin = Plugin::read(folder.path()).unwrap().unwrap();
-            assert_eq!((plugin.language, plugin.step), (language, step));
-            assert_eq!(plugin.name, "check-sales");
-            assert!(super::super::is_plugin(folder.path()));
-        }
-    }
-
-    #[test]
-    fn a_manifest_that_speaks_of_no_rule_is_no_plugin_and_a_wrong_step_is_told_the_right_ones() {
-        let other = project(&[("package.json", r#"{ "name": "a-shop" }"#)]);
-        assert!(Plugin::read(other.path()).unwrap().is_none());
-        let wrong = project(&[("package.json", &PACKAGE.replace("validate", "judge"))]);
-        let error = Plugin::read(wrong.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("\"judge\": say cleanse, validate"),
-            "{error}"
-        );
+    fn a_project_without_a_rule_is_told_so_and_one_in_typescript_needs_to_say_how_it_is_checked() {
         let empty = project(&[("package.json", PACKAGE)]);
         let error = super::super::build(empty.path()).unwrap_err().to_string();
         assert!(error.contains("it has no rule.js"), "{error}");
+        let untyped = project(&[("package.json", PACKAGE), ("rule.ts", "")]);
+        let error = super::super::build(untyped.path()).unwrap_err().to_string();
+        assert!(error.contains("it has no tsconfig.json"), "{error}");
+    }
+
+    #[test]
+    fn the_sources_in_typescript_are_those_of_javascript_too_and_how_they_are_checked() {
+        let files = [
+            ("package.json", PACKAGE),
+            ("rule.ts", "one"),
+            ("assay-rules.js", "two"),
+            ("assay-rules.d.ts", "three"),
+            ("tsconfig.json", "{}"),
+            ("more/tsconfig.json", "{}"),
+        ];
+        let folder = project(&files);
+        let plugin = Plugin::read(folder.path()).unwrap().unwrap();
+        let sources = plugin.sources().unwrap();
+        let names: Vec<_> = sources.keys().map(|path| path.to_str().unwrap()).collect();
+        let wanted = [
+            "assay-rules.d.ts",
+            "assay-rules.js",
+            "rule.ts",
+            "tsconfig.json",
+        ];
+        assert_eq!(names, wanted);
     }
 
     #[test]

@@ -50,11 +50,13 @@ const AGGREGATE: Files = files!("aggregate":
 /// Fuel that an interpreter needs for a row is several times what a tenant allows without saying so.
 const SCRIPT_LIMITS: &str = "limits = { fuel_per_row = 1_000_000 }";
 
-/// What a project in JavaScript or Python is made of, beside its cases, which are those of Rust's.
+/// What a project in another language is made of, beside its cases, which are those of Rust's.
 struct Script {
     manifest: (&'static str, &'static str),
     readme: &'static str,
     sdk: (&'static str, &'static str),
+    /// What stands beside the SDK.
+    more: Files,
     /// The rule's file, and what stands in it for each step.
     rule: (&'static str, fn(Step) -> &'static str),
 }
@@ -82,7 +84,24 @@ const JAVASCRIPT: Script = Script {
         "assay-rules.js",
         include_str!("../../../../plugins/sdk/javascript/assay-rules.js"),
     ),
+    more: &[],
     rule: ("rule.js", rules!("javascript", "js")),
+};
+/// Those of JavaScript, which say nothing of types: the SDK's declarations do. So the rules are the same.
+const TYPESCRIPT: Script = Script {
+    readme: include_str!("template/typescript/README.md"),
+    more: &[
+        (
+            "assay-rules.d.ts",
+            include_str!("../../../../plugins/sdk/javascript/assay-rules.d.ts"),
+        ),
+        (
+            "tsconfig.json",
+            include_str!("../../../../plugins/sdk/javascript/tsconfig.json"),
+        ),
+    ],
+    rule: ("rule.ts", rules!("javascript", "js")),
+    ..JAVASCRIPT
 };
 const PYTHON: Script = Script {
     manifest: (
@@ -94,6 +113,7 @@ const PYTHON: Script = Script {
         "assay_rules.py",
         include_str!("../../../../plugins/sdk/python/assay_rules.py"),
     ),
+    more: &[],
     rule: ("rule.py", rules!("python", "py")),
 };
 
@@ -107,6 +127,7 @@ pub(super) fn script(
     let script = match language {
         Language::Rust => return None,
         Language::JavaScript => JAVASCRIPT,
+        Language::TypeScript => TYPESCRIPT,
         Language::Python => PYTHON,
     };
     let filled = |text: &str| {
@@ -128,7 +149,8 @@ pub(super) fn script(
     let cases = template(step)
         .iter()
         .filter(|(path, _)| path.starts_with("cases/"));
-    files.extend(cases.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
+    let as_they_are = script.more.iter().chain(cases);
+    files.extend(as_they_are.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
     Some((sdk, files))
 }
 
@@ -213,4 +235,53 @@ fn readme(name: &str, step: Step, sdk: &Sdk) -> String {
         .replace(STEP, step.as_str())
         .replace(SDK, &about_sdk)
         .replace(USE, &used(name, step))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names that lines with one of these beginnings give to what they export.
+    fn exported(text: &str, beginnings: &[&str]) -> BTreeSet<String> {
+        let name = |line: &str| {
+            let rest = beginnings
+                .iter()
+                .find_map(|begin| line.strip_prefix(begin))?;
+            let end = rest.find(|c: char| !c.is_alphanumeric())?;
+            Some(rest[..end].to_owned())
+        };
+        text.lines().filter_map(name).collect()
+    }
+
+    #[test]
+    fn what_the_sdk_exports_in_javascript_has_a_type_and_nothing_else_has() {
+        let (_, library) = TYPESCRIPT.sdk;
+        let (_, types) = TYPESCRIPT.more[0];
+        let there = exported(library, &["export const ", "export function "]);
+        let typed = exported(
+            types,
+            &["export declare const ", "export declare function "],
+        );
+        assert_eq!(there, typed);
+        assert!(there.contains("validator") && there.contains("timesRate"));
+    }
+
+    #[test]
+    fn a_project_in_typescript_has_the_types_beside_the_sdk() {
+        let (sdk, files) = script("first", Step::Enrich, Language::TypeScript).unwrap();
+        assert_eq!(sdk, "assay-rules.js");
+        let files: BTreeSet<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+        for file in [
+            "rule.ts",
+            sdk,
+            "assay-rules.d.ts",
+            "tsconfig.json",
+            "package.json",
+        ] {
+            assert!(files.contains(file), "{file} is not among {files:?}");
+        }
+        assert!(!files.contains("rule.js"));
+    }
 }

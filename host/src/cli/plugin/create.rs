@@ -14,7 +14,8 @@ use crate::plugin::Step;
 /// The project goes into a folder of its name: in ./plugins where there is one, else here. In a
 /// checkout of Assay a project in Rust uses the checkout's SDK; anywhere else it gets a copy of the SDK
 /// and the contract, as of this program, in its folder assay-rules: nothing but Rust is needed to build
-/// it. One in JavaScript or Python has the SDK in a file beside it, and needs Node.js or Python 3.
+/// it. One in JavaScript, TypeScript or Python has the SDK in a file beside it, and needs Node.js or
+/// Python 3.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// What the rule is called, as in check-prices
@@ -51,6 +52,9 @@ enum NewLanguage {
     Rust,
     #[value(name = "javascript")]
     JavaScript,
+    /// JavaScript whose types are checked before it is built
+    #[value(name = "typescript")]
+    TypeScript,
     Python,
 }
 
@@ -58,6 +62,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let language = match args.lang {
         NewLanguage::Rust => Language::Rust,
         NewLanguage::JavaScript => Language::JavaScript,
+        NewLanguage::TypeScript => Language::TypeScript,
         NewLanguage::Python => Language::Python,
     };
     let step = match args.step {
@@ -84,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let native = match language {
         Language::Rust => "cargo test && ",
-        Language::JavaScript | Language::Python => "",
+        Language::JavaScript | Language::TypeScript | Language::Python => "",
     };
     println!("next:  cd {folder} && {native}assay plugin test");
     Ok(())

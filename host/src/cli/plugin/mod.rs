@@ -40,7 +40,8 @@ enum Verb {
     /// The manifest says the language: Cargo.toml, package.json or pyproject.toml. For Rust, uses the one
     /// on the PATH; if that can't compile to WebAssembly and rustup can't add the target, Debian's
     /// rustc-web. For JavaScript and Python, fetches componentize-js or componentize-py, of versions that
-    /// are pinned, into the user's cache, with npm or pip. Says what to install if one is missing.
+    /// are pinned, into the user's cache, with npm or pip; for TypeScript, what checks it as well. Says what
+    /// to install if one is missing.
     Build {
         /// Folders of plugins. Without any: this folder, if it is a plugin; else every plugin in
         /// ./plugins

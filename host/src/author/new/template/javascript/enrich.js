@@ -45,11 +45,11 @@ export const enrichment = enricher({
   enrich({ product, product_id: id, quantity, unit_price: price }, params, refuse) {
     if (product === null) refuse("unknown_product", `product_id is ${id ?? "absent"}`);
     const category = product?.category;
-    if (quantity === null || price === null) return { category };
+    if (quantity === null || price === null) return { category, amount: null, tax_amount: null };
     const whole = quantity * price;
     if (!fits(whole)) {
       refuse("amount_too_large", `${quantity} at ${money(price, 2)}`);
-      return { category };
+      return { category, amount: null, tax_amount: null };
     }
     return { category, amount: whole, tax_amount: timesRate(whole, params.tax_percent, 4) };
   },

@@ -1,0 +1,1 @@
+../../sdk/javascript/assay-rules.d.ts
