@@ -13,6 +13,21 @@ use crate::serve::{Server, host, token};
 
 const PARTITIONS: i32 = 8;
 
+const STORES: u32 = 60;
+/// Sales of a business day, of all stores: at thousands a second a day is over within seconds, and each
+/// store's is as large as a large store's.
+const A_DAY: u32 = 500_000;
+
+/// A sale of its number, as [`sale`] makes it, in one of many stores and on one of many days.
+fn spread(number: u32) -> String {
+    // Months of 28 days are all there.
+    let day = number / A_DAY;
+    let date = format!("2024-{:02}-{:02}", 1 + day / 28, 1 + day % 28);
+    sale(number)
+        .replace("S001", &format!("S{:03}", number % STORES + 1))
+        .replace("2025-03-01", &date)
+}
+
 /// Sells a sale each, so many a second, until it is told to stop. Answers with how many.
 fn sell(topic: &str, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<u32> {
     let (topic, stop) = (topic.to_owned(), stop.clone());
@@ -24,7 +39,7 @@ fn sell(topic: &str, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHand
             let due = (begun.elapsed().as_secs_f64() * rate as f64) as u32;
             while sent < due {
                 let key = sent.to_string();
-                let event = sale(sent);
+                let event = spread(sent);
                 let (key, event) = (Some(key.as_bytes()), Some(event.trim_end().as_bytes()));
                 producer.send(&topic, key, event).unwrap();
                 sent += 1;

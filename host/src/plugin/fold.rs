@@ -11,12 +11,17 @@ use super::call::{Fault, GroupAnswer, Session};
 use super::engine::Configured;
 use super::judge::{call_error, join};
 use super::lend::{Lent, Unlent};
+use super::limits::Budget;
 use super::take::{Room, Taken, take};
 use super::{CallError, Cause, Field, GroupDescription, Kind, trace};
 
 /// How much wider the limits are for a group that can't be made smaller. Groups grow by no fault of
 /// any row's, so the plain limits only say when to halve.
 const WIDE: u32 = 16;
+
+/// Bytes of state that are as much work as a row, for which a call may use fuel: a group's state may
+/// hold what each of a million rows left there.
+const BYTES_A_ROW: usize = 64;
 
 /// One of the component's three functions over a range of groups.
 trait Function {
@@ -264,9 +269,9 @@ impl Function for Merge<'_> {
     }
 
     fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault> {
-        let left = lend_state(self.description, self.left, &groups)?;
-        let right = lend_state(self.description, self.right, &groups)?;
-        let mut session = ready(with, groups.len(), width)?;
+        let (left, bytes) = lend_state(self.description, self.left, &groups)?;
+        let (right, more) = lend_state(self.description, self.right, &groups)?;
+        let mut session = ready_for_states(with, groups.len(), bytes + more, width)?;
         let left: Vec<_> = left.iter().map(Lent::param).collect();
         let right: Vec<_> = right.iter().map(Lent::param).collect();
         let answer = session.merge(&batch(&left, groups.len()), &batch(&right, groups.len()))?;
@@ -287,19 +292,20 @@ impl Function for Finish<'_> {
     }
 
     fn call(&self, with: &Configured, groups: Range<usize>, width: u32) -> Result<Burnt, Fault> {
-        let state = lend_state(self.description, self.state, &groups)?;
-        let mut session = ready(with, groups.len(), width)?;
+        let (state, bytes) = lend_state(self.description, self.state, &groups)?;
+        let mut session = ready_for_states(with, groups.len(), bytes, width)?;
         let state: Vec<_> = state.iter().map(Lent::param).collect();
         let answer = session.finish(&batch(&state, groups.len()))?;
         Ok((answer, session.burnt()))
     }
 }
 
+/// The states of some groups, and how many bytes they have.
 fn lend_state(
     description: &GroupDescription,
     state: &[ArrayRef],
     groups: &Range<usize>,
-) -> Result<Vec<Lent>, Fault> {
+) -> Result<(Vec<Lent>, usize), Fault> {
     let (found, wanted) = (state.len(), description.state.len());
     if found != wanted {
         return Err(Fault::Host(format!(
@@ -310,8 +316,14 @@ fn lend_state(
         .iter()
         .map(|column| column.slice(groups.start, groups.len()))
         .collect();
+    let bytes = slices.iter().map(|column| {
+        let size = column.to_data().get_slice_memory_size();
+        size.map_err(|error| Fault::Host(error.to_string()))
+    });
+    let bytes = bytes.sum::<Result<usize, Fault>>()?;
     let kinds = description.state.iter().map(|field| field.kind);
-    lend(slices.iter().map(Some).zip(kinds), groups.len())
+    let lent = lend(slices.iter().map(Some).zip(kinds), groups.len())?;
+    Ok((lent, bytes))
 }
 
 /// How many groups there are, if every column agrees.
@@ -344,6 +356,21 @@ fn lend<'a>(
 
 fn ready(with: &Configured, rows: usize, width: u32) -> Result<Session, Fault> {
     Session::ready(&with.inner, &with.inner.limits.budget(rows, width), false)
+}
+
+/// Ready for states, which may take fuel by their size, too.
+fn ready_for_states(
+    with: &Configured,
+    groups: usize,
+    bytes: usize,
+    width: u32,
+) -> Result<Session, Fault> {
+    let limits = &with.inner.limits;
+    let budget = Budget {
+        fuel: limits.budget(groups + bytes / BYTES_A_ROW, width).fuel,
+        ..limits.budget(groups, width)
+    };
+    Session::ready(&with.inner, &budget, false)
 }
 
 fn batch<'a>(columns: &'a [wit::ColumnParam<'a>], rows: usize) -> wit::BatchParam<'a> {

@@ -3,6 +3,7 @@
 use super::{all_but, ends, events, neighbour, quantity, run, tenant};
 use crate::guest::around;
 use crate::place::Place;
+use crate::rules_swap::sale;
 
 /// Over rows of which one is 13: a component does `at_13` there. With the limits of `wide` that row ends
 /// as the first of `ends_as` says, with each of `narrow` as the second.
@@ -147,4 +148,19 @@ fn deadline() {
     assert!(place.rows_if_any("endless/quarantine").is_empty());
     assert!(place.rows_if_any("endless/silver").is_empty());
     assert_eq!(ends(&place, "neighbour"), all_but("silver"));
+}
+
+#[test]
+fn a_groups_state_may_be_as_large_as_its_rows_made_it() {
+    let place = Place::new();
+    // All of one store's day, whose state holds each id.
+    let sales: String = (0..40_000).map(sale).collect();
+    let events = place.write("events/sales.ndjson", sales);
+    let lean =
+        "\n[limits]\nfuel = 1000000\nfuel_per_row = 2000\n\n[batch]\nrows = 10000\n\n[event]";
+    let pipeline = place.retail_from_files(&events, &[("\n[event]", lean)]);
+    place.run_to_the_end(&pipeline);
+    let gold = place.rows("retail/gold/daily_sales");
+    assert_eq!(gold.len(), 1);
+    assert_eq!(gold[0]["transactions"], 40_000);
 }
