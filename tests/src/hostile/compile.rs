@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{ROWS, all_but, ends, events, neighbour, quantity, run, tenant};
+use super::{ROWS, all_but, ends, error_of, events, neighbour, quantity, run, tenant};
 use crate::guest::around;
 use crate::place::{Host, Place, assay};
 
@@ -176,11 +176,7 @@ fn a_compile_bomb_goes_off_in_a_process_of_its_own_and_within_its_limits() {
         let (good, log, peak) = run(&place);
         let took = begun.elapsed();
         assert!(!good, "{} was taken:\n{log}", bomb.name);
-        let tenant = format!("tenant={}", bomb.name);
-        let line = log
-            .lines()
-            .find(|l| l.contains("ERROR") && l.contains(&tenant));
-        let line = line.unwrap_or_else(|| panic!("{} is not named:\n{log}", bomb.name));
+        let line = error_of(&log, bomb.name);
         for word in bomb.words {
             assert!(line.contains(word), "{}: {word}: {line}", bomb.name);
         }

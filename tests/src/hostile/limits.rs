@@ -1,6 +1,6 @@
 //! Each limit that a tenant's TOML may set, met by a component that the usual limits let through.
 
-use super::{all_but, ends, events, neighbour, quantity, run, tenant};
+use super::{all_but, ends, error_of, events, neighbour, quantity, run, tenant};
 use crate::guest::around;
 use crate::place::Place;
 use crate::rules_swap::sale;
@@ -104,10 +104,7 @@ fn search() {
     tenant(&place, "short", "validate", &wasm, &short);
     let (good, log, _) = run(&place);
     assert!(!good, "{log}");
-    let line = log
-        .lines()
-        .find(|l| l.contains("ERROR") && l.contains("tenant=short"));
-    let line = line.unwrap_or_else(|| panic!("it is not named:\n{log}"));
+    let line = error_of(&log, "short");
     assert!(
         line.contains("fails on too many rows") && line.contains("re-pin"),
         "{line}"
@@ -137,13 +134,8 @@ fn deadline() {
     tenant(&place, "endless", "validate", &wasm, limits);
     let (good, log, _) = run(&place);
     assert!(!good, "{log}");
-    let line = log
-        .lines()
-        .find(|l| l.contains("ERROR") && l.contains("tenant=endless"));
-    assert!(
-        line.is_some_and(|line| line.contains("took longer than 200ms")),
-        "{log}"
-    );
+    let line = error_of(&log, "endless");
+    assert!(line.contains("took longer than 200ms"), "{line}");
     // It convicts nobody.
     assert!(place.rows_if_any("endless/quarantine").is_empty());
     assert!(place.rows_if_any("endless/silver").is_empty());

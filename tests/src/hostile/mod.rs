@@ -146,6 +146,14 @@ fn ends(place: &Place, tenant: &str) -> BTreeMap<usize, String> {
     ends
 }
 
+/// The line of a host's log that says why a tenant stopped.
+fn error_of<'a>(log: &'a str, tenant: &str) -> &'a str {
+    let named = format!("tenant={tenant}");
+    let mut lines = log.lines();
+    let line = lines.find(|line| line.contains("ERROR") && line.contains(&named));
+    line.unwrap_or_else(|| panic!("{tenant} is not named:\n{log}"))
+}
+
 fn all_but(guilty: &str) -> BTreeMap<usize, String> {
     let end = |row| if row == GUILTY { guilty } else { "silver" };
     (0..ROWS).map(|row| (row, end(row).to_owned())).collect()
@@ -188,11 +196,7 @@ fn hostile_components_harm_their_own_guilty_rows_or_their_own_start_alone() {
             End::Rule(rule) => assert_eq!(ends(&place, name), all_but(rule), "{name}\n{log}"),
             End::Silver => assert_eq!(ends(&place, name), all_but("silver"), "{name}\n{log}"),
             End::Refused(words) => {
-                let said = format!("tenant={name}");
-                let line = log
-                    .lines()
-                    .find(|l| l.contains("ERROR") && l.contains(&said));
-                let line = line.unwrap_or_else(|| panic!("{name} is not named:\n{log}"));
+                let line = error_of(&log, name);
                 for word in words {
                     assert!(line.contains(word.as_str()), "{name}: {word}: {line}");
                 }
@@ -243,10 +247,7 @@ fn a_component_that_fails_on_too_many_rows_stops_its_tenant_until_its_rows_are_r
     let breaker = "[breaker]\nwindow = 20\n";
     tenant(&place, "broken", "validate", &wasm, breaker);
     let stopped = |log: &str| {
-        let line = log
-            .lines()
-            .find(|l| l.contains("ERROR") && l.contains("tenant=broken"));
-        let line = line.unwrap_or_else(|| panic!("it is not named:\n{log}"));
+        let line = error_of(log, "broken");
         assert!(
             line.contains("circuit breaker") && line.contains("re-pin"),
             "{line}"

@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(done.into_inner(), 8);
         assert_eq!(most.into_inner(), PLACES);
     }
+
     #[test]
     fn one_that_takes_long_stays_where_nobody_else_does_and_leaves_its_place_to_others() {
         let places = Places::default();
