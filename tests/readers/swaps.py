@@ -3,6 +3,7 @@
 usage: swaps.py LAKE TENANT MESSAGES
 Each message has its number as `transaction_id` and a quantity of 1 to 10; the sets differ in `max_quantity`.
 """
+import collections
 import json
 import pathlib
 import sys
@@ -13,7 +14,7 @@ lake, tenant, messages = pathlib.Path(sys.argv[1]) / sys.argv[2], sys.argv[2], i
 
 
 def table(name, columns):
-    return pl.read_delta(str(lake / name), columns=columns)
+    return pl.scan_delta(str(lake / name)).select(columns).collect()
 
 
 def percentile(values, share):
@@ -52,44 +53,54 @@ def commits(name):
             yield int(file.stem), moment, sets
 
 
-place = ["_partition", "_offset", "_ruleset"]
-bronze = table("bronze", place + ["transaction_id", "quantity"])
-silver, quarantine = table("silver", place), table("quarantine", place + ["rule"])
 rulesets = pl.read_delta(str(lake / "rulesets")).filter(pl.col("kind") == "activate")
 limits = {row["number"]: limit(row["definition"]) for row in rulesets.iter_rows(named=True)}
 limits = pl.DataFrame({"_ruleset": list(limits), "limit": list(limits.values())})
 
-key = ["_partition", "_offset"]
-ends = pl.concat([
-    silver.with_columns(refused=pl.lit(False)),
-    quarantine.filter(pl.col("rule") == "quantity_absurd").select(place).with_columns(refused=pl.lit(True)),
-]).rename({"_ruleset": "judged_by"})
-judged = bronze.join(ends, on=key, how="left").join(limits, on="_ruleset", how="left")
-runs = bronze.sort(key).with_columns(before=pl.col("_ruleset").shift().over("_partition"))
+place = [pl.col("_partition", "_offset", "_ruleset")]
+number = pl.col("transaction_id").str.slice(1).cast(pl.UInt32).alias("number")
+refused = pl.col("rule") == "quantity_absurd"
+bronze = table("bronze", [*place, number, pl.col("quantity").cast(pl.Int8)])
+silver = table("silver", [*place, pl.lit(False).alias("refused")])
+quarantine = table("quarantine", [*place, refused.alias("refused")]).filter("refused")
+
+found = collections.Counter()
+# Tens of millions of rows are joined a partition at a time.
+for partition in bronze["_partition"].unique():
+    of = pl.col("_partition") == partition
+    taken = bronze.filter(of).sort("_offset")
+    ends = pl.concat([silver.filter(of), quarantine.filter(of)]).rename({"_ruleset": "judged_by"})
+    judged = taken.join(ends, on="_offset", how="left").join(limits, on="_ruleset", how="left")
+    by_another = pl.col("judged_by") != pl.col("_ruleset")
+    found.update({
+        "lost": judged["judged_by"].null_count(),
+        "doubled": taken.height - taken["_offset"].n_unique() + ends.height - ends["_offset"].n_unique(),
+        "by_two_sets": judged.filter(by_another).height,
+        "against_its_set": judged.filter(pl.col("refused") != (pl.col("quantity") > pl.col("limit"))).height,
+        "by_no_set": judged["limit"].null_count(),
+        "backwards": taken.filter(pl.col("_ruleset") < pl.col("_ruleset").shift()).height,
+    })
+numbers = bronze["number"].n_unique()
 
 activations = {version: moment for version, moment, _ in commits("rulesets")}
-numbers = sorted(set(limits["_ruleset"]) & set(activations))
-writes = [(moment, sets) for _, moment, sets in commits("bronze") if sets]
+sets = sorted(set(limits["_ruleset"]) & set(activations))
+writes = [(moment, named) for _, moment, named in commits("bronze") if named]
 firsts = {}
-for moment, sets in writes:
-    for number in sets:
-        firsts.setdefault(number, moment)
+for moment, named in writes:
+    for one in named:
+        firsts.setdefault(one, moment)
 # The first of all was activated by the start, before there was anything to judge.
-effects = [firsts[number] - activations[number] for number in numbers[1:] if number in firsts]
+effects = [firsts[one] - activations[one] for one in sets[1:] if one in firsts]
 gaps = [after[0] - before[0] for before, after in zip(writes, writes[1:])]
 across = [after[0] - before[0] for before, after in zip(writes, writes[1:]) if before[1] != after[1]]
 
 print(json.dumps({
     "messages": bronze.height,
-    "lost": messages - bronze["transaction_id"].n_unique() + judged["judged_by"].null_count(),
-    "doubled": bronze.height - bronze.n_unique(key) + ends.height - ends.n_unique(key)
-    + bronze.height - bronze["transaction_id"].n_unique(),
-    "by_two_sets": judged.filter(pl.col("judged_by") != pl.col("_ruleset")).height
-    + sum(len(sets) > 1 for _, sets in writes),
-    "against_its_set": judged.filter(pl.col("refused") != (pl.col("quantity") > pl.col("limit"))).height,
-    "by_no_set": judged["limit"].null_count(),
-    "backwards": runs.filter(pl.col("_ruleset") < pl.col("before")).height,
-    "activations": len(numbers),
+    **found,
+    "lost": found["lost"] + messages - numbers,
+    "doubled": found["doubled"] + bronze.height - numbers,
+    "by_two_sets": found["by_two_sets"] + sum(len(named) > 1 for _, named in writes),
+    "activations": len(sets),
     "took_effect": len(effects),
     "effect_p50_ms": percentile(effects, 0.5),
     "effect_p99_ms": percentile(effects, 0.99),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use assay::source::Producer;
 use serde_json::{Value, json};
 
+use crate::chaos::say;
 use crate::kafka;
 use crate::place::{Place, told};
 use crate::rules_swap::{LOOSE, STRICT, number, sale, stage, version};
@@ -18,14 +19,51 @@ const STORES: u32 = 60;
 /// store's is as large as a large store's.
 const A_DAY: u32 = 500_000;
 
-/// A sale of its number, as [`sale`] makes it, in one of many stores and on one of many days.
-fn spread(number: u32) -> String {
-    // Months of 28 days are all there.
-    let day = number / A_DAY;
-    let date = format!("2024-{:02}-{:02}", 1 + day / 28, 1 + day % 28);
-    sale(number)
-        .replace("S001", &format!("S{:03}", number % STORES + 1))
-        .replace("2025-03-01", &date)
+/// Sales as [`sale`] makes them, each of its number, in one of many stores and on one of many days.
+/// Made once and filled in: what makes tens of thousands a second must not take the host's processor.
+struct Spread {
+    /// The text around the number, the store, the quantity and the date.
+    parts: [String; 5],
+    text: String,
+}
+
+impl Spread {
+    fn new() -> Self {
+        let sale = sale(0);
+        let mut left = sale.trim_end();
+        let mut until = |mark: &str| {
+            let (before, after) = left.split_once(mark).unwrap();
+            left = after;
+            before.to_owned()
+        };
+        let parts = [
+            until("T0") + "T",
+            until("001"),
+            until("quantity\":1,") + "quantity\":",
+            ",".to_owned() + &until("2025-03-01"),
+        ];
+        let [number, store, quantity, date] = parts;
+        Self {
+            parts: [number, store, quantity, date, left.to_owned()],
+            text: String::new(),
+        }
+    }
+
+    fn sale(&mut self, id: u32) -> &str {
+        use std::fmt::Write as _;
+        let [number, store, quantity, date, rest] = &self.parts;
+        // Months of 28 days are all there.
+        let day = id / A_DAY;
+        let (shop, pieces) = (id % STORES + 1, id % 10 + 1);
+        let (year, month, day) = (2020 + day / 336, 1 + day / 28 % 12, 1 + day % 28);
+        self.text.clear();
+        write!(
+            self.text,
+            "{number}{id}{store}{shop:03}{quantity}{pieces}{date}{year}-{month:02}-{day:02}{rest}"
+        )
+        .unwrap();
+        &self.text
+    }
 }
 
 /// Sells a sale each, so many a second, until it is told to stop. Answers with how many.
@@ -34,14 +72,13 @@ fn sell(topic: &str, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHand
     let brokers = kafka::shared().brokers();
     std::thread::spawn(move || {
         let mut producer = Producer::new(&brokers, &BTreeMap::new()).unwrap();
+        let mut spread = Spread::new();
         let (begun, mut sent) = (Instant::now(), 0);
         while !stop.load(Ordering::Relaxed) {
             let due = (begun.elapsed().as_secs_f64() * rate as f64) as u32;
             while sent < due {
-                let key = sent.to_string();
-                let event = spread(sent);
-                let (key, event) = (Some(key.as_bytes()), Some(event.trim_end().as_bytes()));
-                producer.send(&topic, key, event).unwrap();
+                let (key, event) = (sent.to_le_bytes(), spread.sale(sent).as_bytes());
+                producer.send(&topic, Some(&key), Some(event)).unwrap();
                 sent += 1;
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -76,21 +113,32 @@ async fn swaps_under_load_lose_double_and_mix_nothing() {
     let strict = version(&place, &pipeline, "strict", &[(LOOSE, STRICT)]);
     let (mut running, server) = host(&place, &[pipeline.to_str().unwrap()]);
     running.until("it is ready", |_| server.get("/readyz").status == 200);
-    let approver = server.with(&token(&place, "retail", "approver"));
+    let [author, approver] =
+        ["author", "approver"].map(|role| server.with(&token(&place, "retail", role)));
     let stop = Arc::new(AtomicBool::new(false));
     let selling = sell("swap-figures", rate, &stop);
     let taken = || server.get("/v1/tenants/retail").well()["rows"]["silver"].as_u64();
     running.until("sales are taken in", |_| taken() > Some(0));
 
     let why = json!({ "why": "a swap of many" });
+    let since = Instant::now();
     for swap in 0..swaps {
         if swap % 2 == 0 {
-            let staged = number(&stage(&place, &strict));
+            let staged = author.stage("retail", &strict, "a swap of many");
+            let staged = number(&staged.well());
             change(&approver, &format!("rules/{staged}/promote"), &why);
         } else {
             change(&approver, "rollback", &why);
         }
         std::thread::sleep(pause);
+        if (swap + 1) % 50 == 0 {
+            let (memory, rows) = (running.memory() >> 20, taken().unwrap());
+            say(&format!(
+                "{} swaps, {memory} MiB, {rows} rows in silver after {:.0?}",
+                swap + 1,
+                since.elapsed()
+            ));
+        }
     }
     stop.store(true, Ordering::Relaxed);
     let sent = selling.join().unwrap();

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::place::Place;
 
+/// A restart that took longer than what was left would look quick.
+const ROOM: Duration = Duration::from_secs(12);
+
 /// When bronze took something in, partition by partition.
 pub struct Waits {
     commits: BTreeMap<String, Vec<SystemTime>>,
@@ -83,10 +86,14 @@ impl Waits {
         [first, all]
     }
 
+    /// Within which there was a commit after 99 of 100 restarts.
+    pub fn first_commit(&self, restarts: &[SystemTime]) -> Duration {
+        let [first, _] = self.until(restarts, ROOM);
+        part(&first, 99)
+    }
+
     /// In words, with the time that restarts took until every partition had its next commit.
     pub fn told(&self, restarts: &[SystemTime]) -> String {
-        /// A restart that took longer than what was left would look quick.
-        const ROOM: Duration = Duration::from_secs(12);
         let (longest, _) = self.longest();
         let longest = format!("the longest wait of a partition was {longest:?}");
         let [first, all] = self.until(restarts, ROOM);
@@ -104,16 +111,14 @@ impl Waits {
 
 /// Half of these, which are in order, nearly all of them, and the longest.
 fn parts(waits: &[Duration]) -> String {
-    let part = |share: usize| {
-        let index = (waits.len() * share).div_ceil(100).saturating_sub(1);
-        waits.get(index).copied().unwrap_or_default()
-    };
-    format!(
-        "p50 {:?}, p99 {:?}, at most {:?}",
-        part(50),
-        part(99),
-        part(100)
-    )
+    let [half, most, all] = [50, 99, 100].map(|share| part(waits, share));
+    format!("p50 {half:?}, p99 {most:?}, at most {all:?}")
+}
+
+/// The longest of so many of a hundred of these, which are in order.
+fn part(waits: &[Duration], share: usize) -> Duration {
+    let index = (waits.len() * share).div_ceil(100).saturating_sub(1);
+    waits.get(index).copied().unwrap_or_default()
 }
 
 fn since(later: SystemTime, earlier: SystemTime) -> Duration {

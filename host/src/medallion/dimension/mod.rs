@@ -9,12 +9,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{CastOptions, cast, cast_with_options, take, take_record_batch};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 pub use error::DimensionError;
 pub use table::read_file;
@@ -25,7 +27,7 @@ use order::{Periods, VALID_FROM, VALID_TO, key_columns, order, periods};
 use crate::schema::{FieldType, NamedType};
 
 /// What a dimension looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DimensionSpec {
     pub name: String,
     /// The columns that name a row.
@@ -76,15 +78,19 @@ pub fn can_ask(asked: &DataType, held: &DataType) -> bool {
     asked == held || matches!((asked, held), (DataType::Int64, DataType::Utf8))
 }
 
-/// By a key's bytes, where its rows begin and how many there are.
-type Index = HashMap<Box<[u8]>, (u32, u32), foldhash::fast::RandomState>;
+/// Where the rows of each key begin, and how many there are. The keys themselves are in the rows
+/// alone: a host has the dimensions of many tenants.
+#[derive(Debug)]
+struct Index {
+    places: HashTable<(u32, u32)>,
+    hasher: foldhash::fast::RandomState,
+}
 
 /// A dimension's rows, ready to be looked up.
 #[derive(Debug)]
 pub struct Dimension {
     spec: DimensionSpec,
     rows: RecordBatch,
-    /// Where a key's rows begin, and how many there are.
     index: Index,
     /// When each row holds, where that differs.
     periods: Option<Periods>,
@@ -123,7 +129,7 @@ impl Dimension {
         let columns = key_columns(&rows, &spec.key).map_err(|_| no_type())?;
         let keys = Keys::new(&columns).ok_or_else(no_type)?;
         Ok(Self {
-            index: index(&keys, rows.num_rows()),
+            index: Index::of(&keys, rows.num_rows()),
             periods: periods(&rows),
             spec: spec.clone(),
             rows,
@@ -211,10 +217,15 @@ impl Dimension {
         let (Some(keys), true) = (Keys::new(columns), columns.iter().all(held)) else {
             return Ok(UInt32Array::new_null(rows));
         };
-        let mut buffer = Vec::new();
+        let known = key_columns(&self.rows, &self.spec.key).unwrap_or_default();
+        let Some(known) = Keys::new(&known) else {
+            return Ok(UInt32Array::new_null(rows));
+        };
+        let (mut buffer, mut other) = (Vec::new(), Vec::new());
         Ok((0..rows)
             .map(|row| {
-                let (start, count) = *self.index.get(keys.bytes(row, &mut buffer)?)?;
+                let key = keys.bytes(row, &mut buffer)?;
+                let (start, count) = self.index.get(key, &known, &mut other)?;
                 match &moments {
                     None => Some(start),
                     Some((_, moments)) if moments.is_null(row) => None,
@@ -270,22 +281,44 @@ fn check_types(spec: &DimensionSpec, rows: &RecordBatch) -> Result<(), Dimension
     Ok(())
 }
 
-/// Where each key's rows begin among sorted rows, and how many there are.
-fn index(keys: &Keys<'_>, rows: usize) -> Index {
-    let mut index = Index::with_capacity_and_hasher(rows, Default::default());
-    let mut buffer = Vec::new();
-    for (row, place) in (0..rows).zip(0_u32..) {
-        let Some(key) = keys.bytes(row, &mut buffer) else {
-            continue;
-        };
-        match index.get_mut(key) {
-            Some((_, count)) => *count += 1,
-            None => {
-                index.insert(key.into(), (place, 1));
+impl Index {
+    /// An index of sorted rows.
+    fn of(keys: &Keys<'_>, rows: usize) -> Self {
+        let hasher = foldhash::fast::RandomState::default();
+        let mut places = HashTable::with_capacity(rows);
+        let [mut buffer, mut other] = [Vec::new(), Vec::new()];
+        for (row, place) in (0..rows).zip(0_u32..) {
+            let Some(key) = keys.bytes(row, &mut buffer) else {
+                continue;
+            };
+            let same = |(start, _): &(u32, u32)| is(keys, *start, key, &mut other);
+            // There is room for all of them.
+            let again = |(start, _): &(u32, u32)| {
+                let mut buffer = Vec::new();
+                let key = keys.bytes(*start as usize, &mut buffer);
+                hasher.hash_one(key.unwrap_or_default())
+            };
+            match places.entry(hasher.hash_one(key), same, again) {
+                Entry::Occupied(mut held) => held.get_mut().1 += 1,
+                Entry::Vacant(free) => {
+                    free.insert((place, 1));
+                }
             }
         }
+        Self { places, hasher }
     }
-    index
+
+    /// Where a key's rows begin, and how many there are; `keys` are those of the dimension's rows.
+    fn get(&self, key: &[u8], keys: &Keys<'_>, buffer: &mut Vec<u8>) -> Option<(u32, u32)> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.places.find(hash, |(at, _)| is(keys, *at, key, buffer));
+        found.copied()
+    }
+}
+
+/// Whether a row has this key.
+fn is(keys: &Keys<'_>, row: u32, key: &[u8], buffer: &mut Vec<u8>) -> bool {
+    keys.bytes(row as usize, buffer) == Some(key)
 }
 
 /// The row that holds at a moment, of `count` rows from `start` on that are sorted by when they

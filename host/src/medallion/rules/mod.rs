@@ -4,6 +4,8 @@
 
 mod alone;
 mod bind;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,8 +15,8 @@ use bytes::Bytes;
 
 pub use self::alone::Only;
 use self::bind::Binder;
-use super::definition::{Definition, GoldUse, RuleUse};
-use super::dimension::Dimension;
+use super::definition::{Definition, DimensionUse, GoldUse, RuleUse};
+use super::dimension::{Dimension, DimensionSpec};
 use super::gate::Gate;
 use crate::names::{Digest, RuleSetNumber};
 use crate::plugin::{
@@ -66,7 +68,8 @@ pub struct Workshop {
     sandbox: Arc<Sandbox>,
     limits: HostLimits,
     components: BTreeMap<(Digest, &'static str), Component>,
-    dimensions: BTreeMap<(Digest, String), Arc<Dimension>>,
+    /// By what they are looked up by, too: the same rows may be asked for by another key.
+    dimensions: BTreeMap<(Digest, DimensionSpec), Arc<Dimension>>,
 }
 
 /// A rule set that is ready.
@@ -152,7 +155,7 @@ impl Workshop {
         let components = rows.chain(gold);
         let components = components.filter(|key| !self.components.contains_key(key));
         let dimensions = definition.dimensions.iter();
-        let dimensions = dimensions.filter_map(|(name, used)| Some((used.rows?, name.clone())));
+        let dimensions = dimensions.filter_map(|(name, used)| Some((used.rows?, used.spec(name))));
         let dimensions = dimensions.filter(|key| !self.dimensions.contains_key(key));
         components
             .map(|(digest, _)| digest)
@@ -179,7 +182,7 @@ impl Workshop {
         definition: &Definition,
         blobs: &BTreeMap<Digest, Bytes>,
     ) -> Result<Rules, RulesError> {
-        let dimensions = self.dimensions(definition, blobs)?;
+        let dimensions = self.dimensions(&definition.dimensions, blobs)?;
         let mut binder = Binder::new(definition, &dimensions);
         let mut steps = [Vec::new(), Vec::new(), Vec::new()];
         let uses = [
@@ -223,13 +226,13 @@ impl Workshop {
 
     fn dimensions(
         &mut self,
-        definition: &Definition,
+        uses: &BTreeMap<String, DimensionUse>,
         blobs: &BTreeMap<Digest, Bytes>,
     ) -> Result<BTreeMap<String, Arc<Dimension>>, RulesError> {
         let mut ready = BTreeMap::new();
-        for (name, used) in &definition.dimensions {
+        for (name, used) in uses {
             let Some(digest) = used.rows else { continue };
-            let key = (digest, name.clone());
+            let key = (digest, used.spec(name));
             if let Some(known) = self.dimensions.get(&key) {
                 ready.insert(name.clone(), known.clone());
                 continue;
@@ -242,8 +245,7 @@ impl Workshop {
                 problem,
             };
             let rows = super::parquet_blob::read(bytes).map_err(|e| wrong(e.to_string()))?;
-            let dimension =
-                Dimension::new(&used.spec(name), rows).map_err(|e| wrong(e.to_string()))?;
+            let dimension = Dimension::new(&key.1, rows).map_err(|e| wrong(e.to_string()))?;
             let dimension = Arc::new(dimension);
             self.dimensions.insert(key, dimension.clone());
             ready.insert(name.clone(), dimension);
