@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
+use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
+
 use super::tenant::TenantError;
-use crate::lake::Lake;
+use crate::lake::{Lake, LakeError};
 use crate::medallion::cut::Range;
-use crate::medallion::gold::{Gold, States, by_rule_set, columns_read, fold};
+use crate::medallion::gold::{Gold, Merged, States, by_rule_set, columns_read, fold};
 use crate::medallion::layer::LayerError;
 use crate::medallion::rules::{GoldRule, Rules};
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
@@ -40,6 +43,16 @@ pub struct Gathered {
     since: Option<Instant>,
     /// When the last commit began, and what it took.
     last: Option<(Instant, Duration)>,
+    underway: Option<Underway>,
+}
+
+/// A commit that is being made. What it needs of the table is merged beside the loop, so that batches
+/// land meanwhile; dropped, it ends, and nobody sees what it wrote.
+struct Underway {
+    ranges: Vec<Range>,
+    began: Instant,
+    work: JoinSet<Result<Merged, LayerError>>,
+    merged: Option<Result<Merged, LayerError>>,
 }
 
 impl Gathered {
@@ -61,6 +74,7 @@ impl Gathered {
             latest: None,
             since: None,
             last: None,
+            underway: None,
         })
     }
 
@@ -145,8 +159,12 @@ impl Gathered {
         Ok(())
     }
 
-    /// When the next commit is due: at once where the last one was long ago.
+    /// When the next commit is due: at once where the last one was long ago, and not before the one
+    /// that is under way has ended.
     pub fn due(&self) -> Option<Instant> {
+        if self.underway.is_some() {
+            return None;
+        }
         let since = self.since?;
         let rested = self
             .last
@@ -154,21 +172,45 @@ impl Gathered {
         Some(rested.map_or(since, |rested| rested.max(since)))
     }
 
-    pub fn is_due(&self) -> bool {
+    /// So much is gathered that no more may be.
+    pub fn is_full(&self) -> bool {
         let bytes: usize = self.states.iter().map(States::bytes).sum();
-        bytes >= self.most_bytes || self.due().is_some_and(|due| due <= Instant::now())
+        bytes >= self.most_bytes
     }
 
-    /// Takes what was gathered into the table. `judging` is the rule set of now, for where nothing
-    /// was gathered that says another. False: nothing was, and nothing was committed.
+    pub fn is_due(&self) -> bool {
+        let due = self.due().is_some_and(|due| due <= Instant::now());
+        due || (self.is_full() && self.underway.is_none())
+    }
+
+    /// Takes all that was gathered into the table. `judging` is the rule set of now, for where nothing
+    /// was gathered that says another. Answers with how long that took; `None`: there was nothing.
+    ///
+    /// # Errors
+    /// What the component or the lake says; what was gathered is to be forgotten.
     pub async fn commit(
         &mut self,
         registry: &mut Registry,
         judging: RuleSetNumber,
-    ) -> Result<bool, TenantError> {
+    ) -> Result<Option<Duration>, TenantError> {
+        let before = self.settle().await?;
+        self.begin(registry, judging).await?;
+        Ok(self.settle().await?.or(before))
+    }
+
+    /// Begins to merge what was gathered into the table's partitions, beside whatever else goes on. More
+    /// may be gathered meanwhile. Nothing is committed before [`Self::settle`].
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub async fn begin(
+        &mut self,
+        registry: &mut Registry,
+        judging: RuleSetNumber,
+    ) -> Result<(), TenantError> {
         if self.ranges.is_empty() {
             self.since = None;
-            return Ok(false);
+            return Ok(());
         }
         let began = Instant::now();
         self.fold().await?;
@@ -188,21 +230,94 @@ impl Gathered {
         match rules.gold.iter().find(|rule| rule.table == self.gold.name) {
             Some(rule) => {
                 let states = std::mem::take(&mut self.states);
-                self.gold.put(&ranges, &rules, rule, states).await?;
+                let merging = self.gold.merging(&rules, rule, states).await?;
+                let share = self.gold.table.share().clone();
+                let mut work = JoinSet::new();
+                let merged = async move { share.metered(merging.run()).await };
+                work.spawn(merged.in_current_span());
+                self.underway = Some(Underway {
+                    ranges,
+                    began,
+                    work,
+                    merged: None,
+                });
             }
             None => self.gold.pass_over(&ranges).await?,
         }
-        self.forget();
-        self.last = Some((began, began.elapsed()));
-        Ok(true)
+        self.clear();
+        Ok(())
     }
 
-    /// Drops what was gathered; it is read from silver again.
+    /// Until what is under way is merged, or for ever.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub async fn merged(&mut self) {
+        let Some(underway) = &mut self.underway else {
+            return std::future::pending().await;
+        };
+        underway.merged().await;
+    }
+
+    /// Whether what is under way waits for its commit by now.
+    pub fn is_merged(&mut self) -> bool {
+        let Some(underway) = &mut self.underway else {
+            return false;
+        };
+        if let Some(done) = underway.work.try_join_next() {
+            underway.note(done);
+        }
+        underway.merged.is_some()
+    }
+
+    pub fn is_underway(&self) -> bool {
+        self.underway.is_some()
+    }
+
+    /// Commits what is under way, if anything is, once it is merged. Answers with how long it took.
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub async fn settle(&mut self) -> Result<Option<Duration>, TenantError> {
+        let Some(mut underway) = self.underway.take() else {
+            return Ok(None);
+        };
+        underway.merged().await;
+        if let Some(merged) = underway.merged {
+            self.gold.put(&underway.ranges, merged?).await?;
+        }
+        let took = underway.began.elapsed();
+        self.last = Some((underway.began, took));
+        Ok(Some(took))
+    }
+
+    /// Drops what was gathered, also what is under way; it is read from silver again.
     pub fn forget(&mut self) {
+        self.underway = None;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
         self.ranges.clear();
         self.rows.clear();
         self.states.clear();
         self.latest = None;
         self.since = None;
+    }
+}
+
+impl Underway {
+    async fn merged(&mut self) {
+        if self.merged.is_some() {
+            return;
+        }
+        if let Some(done) = self.work.join_next().await {
+            self.note(done);
+        }
+    }
+
+    fn note(&mut self, done: Result<Result<Merged, LayerError>, JoinError>) {
+        let done = done.map_err(|error| LayerError::from(LakeError::from(error)));
+        self.merged = Some(done.flatten());
     }
 }

@@ -122,9 +122,24 @@ impl TenantLayers {
         self.shadow.end().await;
     }
 
-    /// When the next gold table wants its commit.
+    /// When the next gold table wants its commit, unless one is being made.
     pub fn gold_due(&self) -> Option<Instant> {
+        if self.gold.iter().any(Gathered::is_underway) {
+            return None;
+        }
         self.gold.iter().filter_map(Gathered::due).min()
+    }
+
+    /// Until a gold table's commit is made and is to be put, or for ever.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub async fn gold_merged(&mut self) {
+        let mut gold = self.gold.iter_mut();
+        match gold.find(|gathered| gathered.is_underway()) {
+            Some(gathered) => gathered.merged().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn open_gold(&mut self, rules: &Arc<Rules>) -> Result<(), TenantError> {
@@ -456,14 +471,26 @@ impl Layers for TenantLayers {
 
     async fn gold(&mut self, all: bool) -> Result<(), TenantError> {
         for gathered in &mut self.gold {
-            if all || gathered.is_due() {
-                let began = Instant::now();
-                if gathered.commit(&mut self.registry, self.judging).await? {
-                    let name = &gathered.gold.name;
-                    self.meter.put(&format!("gold/{name}"), began.elapsed());
-                    self.meter.gold(name);
-                }
+            let took = if all {
+                gathered.commit(&mut self.registry, self.judging).await?
+            } else if gathered.is_merged() || gathered.is_full() {
+                gathered.settle().await?
+            } else {
+                None
+            };
+            if let Some(took) = took {
+                let name = &gathered.gold.name;
+                self.meter.put(&format!("gold/{name}"), took);
+                self.meter.gold(name);
             }
+        }
+        // One after the other: what comes in wants the processor, too.
+        let free = !self.gold.iter().any(Gathered::is_underway);
+        let due = self.gold.iter_mut().find(|gathered| gathered.is_due());
+        if let Some(due) = due
+            && (free || due.is_full())
+        {
+            due.begin(&mut self.registry, self.judging).await?;
         }
         Ok(())
     }

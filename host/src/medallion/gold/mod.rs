@@ -1,23 +1,24 @@
 //! Gold: a fold of silver. Rows become states of groups, states merge with those in the table, and
 //! the files of the touched partitions are replaced in the commit that carries the progress.
 
+mod merging;
 mod states;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Int64Array, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use arrow::row::OwnedRow;
 
-use self::states::{KeyRows, finish, merge, stored_states};
+pub use self::merging::{Merged, Merging};
+use self::states::finish;
 pub use self::states::{States, fold, fold_metered, groups, merge_all};
 use super::cut::Range;
-use super::layer::{self, LayerError, Put, commit_of, evolved, moves, put, retention};
+use super::layer::{self, LayerError, Put, commit_of, moves, put, retention};
 use super::rules::{GoldRule, Rules};
-use crate::lake::{Commit, Lake, PartitionValues, Table, TableSpec, partition_value_of};
+use crate::lake::{Commit, Lake, Table, TableSpec};
 use crate::names::{Offset, Partition, Tenant};
 
 /// How often a commit is merged anew because another writer touched its partitions.
@@ -72,32 +73,43 @@ impl Gold {
         layer::progress(&self.table, &self.tenant, partition, "")
     }
 
-    /// Merges states into the table and moves its progress over `ranges`.
+    /// Makes what it takes to merge states into the table as it is now, to be run beside whoever goes
+    /// on with it. The table is read on to its end first.
+    ///
+    /// # Errors
+    /// A measure of another type than the table has, or what the lake says.
+    pub async fn merging(
+        &mut self,
+        rules: &Arc<Rules>,
+        rule: &GoldRule,
+        states: Vec<States>,
+    ) -> Result<Merging, LayerError> {
+        self.table.refresh().await?;
+        Merging::new(&self.table, rules, rule, states)
+    }
+
+    /// Commits what states became, and moves the table's progress over `ranges`.
     ///
     /// # Errors
     /// `Fenced` or `Changed` where another writer was here, a component's error with its group,
     /// or what the lake says.
-    pub async fn put(
-        &mut self,
-        ranges: &[Range],
-        rules: &Rules,
-        rule: &GoldRule,
-        states: Vec<States>,
-    ) -> Result<(), LayerError> {
-        let share = self.table.share().clone();
-        let added = share.here(|| merge_all(rule, states)).await?;
+    pub async fn put(&mut self, ranges: &[Range], mut merged: Merged) -> Result<(), LayerError> {
         for _ in 0..MOST_TRIES {
-            self.table.refresh().await?;
-            let mut commit = Commit {
-                transactions: moves(&self.table, &self.tenant, ranges, ""),
-                ..commit_of("WRITE")
-            };
-            if let Some(added) = &added {
-                self.replace(rules, rule, added, &mut commit).await?;
-            }
-            if let Put::Done = put(&mut self.table, &commit).await? {
+            merged.commit.transactions = moves(&self.table, &self.tenant, ranges, "");
+            // Who read the table on meanwhile was told what others did to it, and a commit is not held
+            // to that any more.
+            if merged.as_of == self.table.version()
+                && let Put::Done = put(&mut self.table, &merged.commit).await?
+            {
                 return Ok(());
             }
+            let Merged { rules, states, .. } = merged;
+            let rule = rules.gold.iter().find(|rule| rule.table == self.name);
+            let Some(rule) = rule else {
+                return self.pass_over(ranges).await;
+            };
+            let states = states.into_iter().collect();
+            merged = self.merging(&rules, rule, states).await?.run().await?;
         }
         Err(LayerError::Refused {
             table: self.table.path().to_owned(),
@@ -117,113 +129,6 @@ impl Gold {
             ..commit_of("WRITE")
         };
         put(&mut self.table, &commit).await.map(|_| ())
-    }
-
-    /// Fills in the files that a commit replaces and those that it adds.
-    async fn replace(
-        &self,
-        rules: &Rules,
-        rule: &GoldRule,
-        added: &States,
-        commit: &mut Commit,
-    ) -> Result<(), LayerError> {
-        let schema = schema(rules, rule);
-        let touched = self.partitions_of(rule, added)?;
-        let mut stored = Vec::new();
-        let reader = self.table.reader();
-        for file in self.table.files() {
-            if touched.contains(&file.partition_values) {
-                commit.removes.push(file.clone());
-            }
-        }
-        for file in &commit.removes {
-            stored.extend(reader.read(file, None).await?);
-        }
-        commit.watched = touched.into_iter().collect();
-        commit.schema = evolved(&self.table, &schema)?;
-        let held = commit
-            .schema
-            .as_ref()
-            .unwrap_or(self.table.schema())
-            .clone();
-        let merged = || match stored.first() {
-            None => finish(rule, added, &schema),
-            Some(first) => {
-                let stored = concat_batches(&first.schema(), &stored)?;
-                self.joined(rule, &stored, added, &schema)
-            }
-        };
-        let rows = self.table.share().here(merged).await?;
-        let writer = self.table.writer().with_schema(held);
-        commit.adds = writer.write(&rows).await?;
-        Ok(())
-    }
-
-    /// The stored rows with the added states merged in.
-    fn joined(
-        &self,
-        rule: &GoldRule,
-        stored: &RecordBatch,
-        added: &States,
-        schema: &SchemaRef,
-    ) -> Result<RecordBatch, LayerError> {
-        let held = stored_states(rule, stored)?;
-        let mut keys = KeyRows::new(&held.keys)?;
-        let changed = keys.rows(&added.keys)?;
-        let changed: BTreeSet<OwnedRow> = changed.into_iter().collect();
-        let rows = keys.rows(&held.keys)?;
-        let (mut same, mut old) = (Vec::new(), Vec::new());
-        for (row, key) in rows.iter().enumerate() {
-            let row = u32::try_from(row).unwrap_or(u32::MAX);
-            match changed.contains(key) {
-                true => old.push(row),
-                false => same.push(row),
-            }
-        }
-        let old = held.take(&UInt32Array::from(old))?;
-        let merged = merge(rule, &old, added)?;
-        let fresh = finish(rule, &merged, schema)?;
-        if same.is_empty() {
-            return Ok(fresh);
-        }
-        let same = take_record_batch(stored, &UInt32Array::from(same))?;
-        let columns: Vec<ArrayRef> = schema
-            .fields()
-            .iter()
-            .map(|field| match same.column_by_name(field.name()) {
-                Some(column) => column.clone(),
-                None => arrow::array::new_null_array(field.data_type(), same.num_rows()),
-            })
-            .collect();
-        let same = RecordBatch::try_new(schema.clone(), columns)?;
-        Ok(concat_batches(schema, [&same, &fresh])?)
-    }
-
-    /// The partitions that some groups are in, as the log writes them.
-    fn partitions_of(
-        &self,
-        rule: &GoldRule,
-        states: &States,
-    ) -> Result<BTreeSet<PartitionValues>, LayerError> {
-        let mut names = Vec::new();
-        for column in self.table.partition_by() {
-            let key = rule.description.keys.iter().position(|key| key == column);
-            if let Some(values) = key.and_then(|key| states.keys.get(key)) {
-                let texts: Vec<_> = (0..values.len())
-                    .map(|row| partition_value_of(values, row))
-                    .collect();
-                names.push((column, texts));
-            }
-        }
-        let rows = states.keys.first().map_or(0, |keys| keys.len());
-        Ok((0..rows)
-            .map(|row| {
-                names
-                    .iter()
-                    .map(|(name, texts)| ((*name).clone(), texts.get(row).cloned().flatten()))
-                    .collect()
-            })
-            .collect())
     }
 }
 

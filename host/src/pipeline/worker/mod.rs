@@ -150,7 +150,7 @@ impl<S: Source> Worker<S> {
             if self.ending.is_due(now) && self.is_over().await? {
                 return Ok(());
             }
-            // Asked here too, since a source that always has something comes first below.
+            // Asked here too, as gold is above: a source that always has something comes first below.
             if let Some(done) = self.packing.try_done() {
                 self.pack(done).await;
             }
@@ -170,6 +170,7 @@ impl<S: Source> Worker<S> {
                     self.land().await?;
                     continue;
                 }
+                () = self.coordinator.layers.gold_merged() => continue,
                 () = sleep_until(wake) => continue,
                 done = self.packing.done() => {
                     self.pack(done).await;
