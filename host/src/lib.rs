@@ -30,6 +30,8 @@ pub mod lake;
 
 pub mod plugin;
 
+pub mod allocator;
+
 pub mod amount;
 
 #[cfg(test)]

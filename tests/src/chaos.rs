@@ -153,6 +153,7 @@ impl Chaos {
         self.check_alive();
         let first = self.below(MACHINES as u32) as usize;
         let what = self.below(u32::try_from(self.things.len()).unwrap());
+        let what = self.things[what as usize];
         let machines = (first..first + self.at_once.min(MACHINES)).map(|at| at % MACHINES);
         let (here, gone): (Vec<_>, Vec<_>) =
             machines.partition(|machine| self.hosts[*machine].is_some());
@@ -163,7 +164,15 @@ impl Chaos {
         if here.is_empty() {
             return;
         }
-        match self.things[what as usize] {
+        // A group is not without members because all of them left: another comes first.
+        let stays = self.hosts.iter().flatten().count() > here.len();
+        let absent = self.hosts.iter().position(Option::is_none);
+        if let ("stop", false, Some(absent)) = (what, stays, absent) {
+            self.start(absent);
+            self.note("joins");
+            return;
+        }
+        match what {
             "kill" => self.kill(&here),
             "freeze" => self.freeze(&here),
             "stop" => here

@@ -107,7 +107,8 @@ async fn run_once(
     (sandbox, meter, shutdown): (Arc<Sandbox>, Arc<Meter>, watch::Receiver<bool>),
     until_caught_up: bool,
 ) -> Result<(), RunError> {
-    let layers = start(lake, config, sandbox, meter.clone()).await?;
+    // In a place of its own, that is free again once it is over.
+    let layers = Box::pin(start(lake, config, sandbox, meter.clone())).await?;
     if let Some(source) = kafka.source(config, until_caught_up)? {
         let worker = Worker::new(config, layers, source, meter, until_caught_up, shutdown);
         worker.run().await?;

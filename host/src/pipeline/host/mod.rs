@@ -29,6 +29,7 @@ use super::kafka::Kafka;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
 use super::watch::Watch;
+use crate::allocator::give_back;
 use crate::control::standing::Standings;
 use crate::lake::{Lake, LakeError};
 use crate::names::Tenant;
@@ -47,6 +48,11 @@ type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 const LOOK: Duration = Duration::from_millis(300);
 /// How often it is looked at what the lake says of tenants.
 const FOLLOW: Duration = Duration::from_secs(1);
+
+/// How often free memory is given back, and how soon once a tenant has begun: what it needs to begin is
+/// more than it needs to run.
+const TIDY: Duration = Duration::from_secs(60);
+const BEGUN: Duration = Duration::from_secs(5);
 
 /// How a host is to run.
 pub struct Options {
@@ -89,6 +95,8 @@ pub struct Host<O> {
     standings: BTreeMap<String, Standings>,
     /// When it was last looked at what these say.
     followed: Instant,
+    /// When free memory is given back next.
+    tidies: Instant,
     waiting: Waiting,
     stopping: bool,
     /// What could not run, or stopped by itself.
@@ -120,6 +128,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
             followed: Instant::now(),
+            tidies: Instant::now() + TIDY,
             waiting: Waiting::default(),
             stopping: false,
             failed: Vec::new(),
@@ -203,6 +212,11 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         }
         if self.followed.elapsed() >= FOLLOW {
             self.follow().await;
+        }
+        let now = Instant::now();
+        if self.tidies <= now {
+            self.tidies = now + TIDY;
+            tokio::task::spawn_blocking(give_back);
         }
     }
 
@@ -374,6 +388,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         let span = tracing::info_span!("run", %tenant);
         let work = async move { share.metered(work.instrument(span)).await };
         let task = self.running.spawn(work);
+        self.tidies = self.tidies.min(Instant::now() + BEGUN);
         self.tasks.insert(task.id(), tenant.clone());
         Ok(())
     }
