@@ -23,7 +23,7 @@ fn tenant(place: &Place, name: &str, topic: &str, at_13: &str) {
     place.write(&format!("pipelines/{name}.wasm"), component);
     let toml = format!(
         "version = 1\ntenant = \"{name}\"\n[source]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\n\
-         topics = [\"{topic}\"]\ngroup = \"{topic}\"\n\
+         topics = [\"{topic}\"]\n\
          [[validate]]\ncomponent = \"{name}.wasm\"\n[breaker]\nshare = 1.0\n\
          [event.fields]\ntransaction_id = \"string\"\nquantity = \"integer\"\n\
          timestamp = \"timestamp\"\n"
@@ -72,9 +72,9 @@ struct Figures {
     cpu: BTreeMap<String, f64>,
 }
 
-/// Runs so many well-behaved tenants for a while, alone or beside one that floods and two whose rules
-/// loop for as long as their fuel lasts.
-async fn run(good: u64, length: Duration, flood: Option<u64>) -> Figures {
+/// Runs so many well-behaved tenants for a while among such that have nothing to do, alone or beside one
+/// that floods and two whose rules loop for as long as their fuel lasts.
+async fn run(good: u64, idle: u64, length: Duration, flood: Option<u64>) -> Figures {
     let place = Place::new();
     let broker = kafka::shared();
     let phase = if flood.is_some() { "beside" } else { "alone" };
@@ -89,6 +89,7 @@ async fn run(good: u64, length: Duration, flood: Option<u64>) -> Figures {
         tenants.push(("loops".to_owned(), 100, endless));
         tenants.push(("loops-too".to_owned(), 100, endless));
     }
+    tenants.extend((0..idle).map(|number| (format!("idle-{number}"), 0, "nop")));
     for (name, ..) in &tenants {
         broker
             .create_topic(&format!("fair-{phase}-{name}"), 1)
@@ -97,9 +98,10 @@ async fn run(good: u64, length: Duration, flood: Option<u64>) -> Figures {
     for (name, _, at_13) in &tenants {
         tenant(&place, name, &format!("fair-{phase}-{name}"), at_13);
     }
-    let (mut running, server) = host(&place, &["pipelines"]);
+    let group = format!("fair-{phase}");
+    let (mut running, server) = host(&place, &["pipelines", "--group", &group]);
     running.until("all are ready", |_| server.get("/readyz").status == 200);
-    for (name, rate, at_13) in &tenants {
+    for (name, rate, at_13) in tenants.iter().filter(|(_, rate, _)| *rate > 0) {
         let topic = format!("fair-{phase}-{name}");
         selling.push(sell(&topic, *rate, *at_13 != "nop", &stop));
     }
@@ -149,19 +151,20 @@ fn good_ones_get_everything(running: &mut Host, server: &Server, sent: &[u64]) {
     });
 }
 
-/// `ASSAY_FAIR_TENANTS`, `ASSAY_FAIR_SECONDS` and `ASSAY_FAIR_FLOOD` (events a second) say how much
+/// `ASSAY_FAIR_TENANTS`, `ASSAY_FAIR_IDLE` (tenants that have nothing to do), `ASSAY_FAIR_SECONDS` and `ASSAY_FAIR_FLOOD` (events a second) say how much
 /// of it is run. What is held to is the order in which the processor is given out: the latencies of a
 /// machine that does much else are printed.
 #[tokio::test]
 async fn who_floods_and_who_loops_take_the_processor_from_nobody_else() {
     let good = told("ASSAY_FAIR_TENANTS").unwrap_or(3);
+    let idle = told("ASSAY_FAIR_IDLE").unwrap_or(2);
     let length = Duration::from_secs(told("ASSAY_FAIR_SECONDS").unwrap_or(10));
     let flood = told("ASSAY_FAIR_FLOOD").unwrap_or(5_000);
-    let alone = run(good, length, None).await;
-    let beside = run(good, length, Some(flood)).await;
+    let alone = run(good, idle, length, None).await;
+    let beside = run(good, idle, length, Some(flood)).await;
     for (phase, figures) in [("alone", &alone), ("beside", &beside)] {
         println!(
-            "{good} good tenants {phase}: p50 {} ms, p99 {} ms; a batch waits {:.1} ms for the processor",
+            "{good} good tenants and {idle} idle ones {phase}: p50 {} ms, p99 {} ms; a batch waits {:.1} ms for the processor",
             figures.p50, figures.p99, figures.wait
         );
     }

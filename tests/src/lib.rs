@@ -129,6 +129,9 @@ mod fairness;
 /// Tenants that share a consumer: nobody waits for another, and who comes or goes disturbs nobody.
 mod shared_consumer;
 
+/// A gold table that takes long to write: nothing that comes in waits for it.
+mod slow_gold;
+
 /// What a tenant more costs a host that has many.
 mod many_tenants;
 
