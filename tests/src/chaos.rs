@@ -81,8 +81,9 @@ impl Chaos {
                 )
             }
         };
-        // What came in meanwhile must be caught up, however much that is.
-        let rows = ROWS.max(rate);
+        // What came in while nobody read must be caught up, of all partitions at once: a host may have
+        // a second until it is hurt again.
+        let rows = ROWS.max(10 * rate);
         let source = format!(
             "\n[source.properties]\n{properties}\n\n[batch]\nrows = {rows}\nevery = \"{EVERY}ms\"\n\n[event]"
         );
