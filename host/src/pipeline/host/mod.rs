@@ -49,10 +49,10 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How often it is looked at what the lake says of tenants.
 const FOLLOW: Duration = Duration::from_secs(1);
 
-/// How often free memory is given back, and how soon once a tenant has begun: what it needs to begin is
-/// more than it needs to run.
+/// How often free memory is given back, and how often for as long after a tenant began: what it needs
+/// to begin is more than it needs to run.
 const TIDY: Duration = Duration::from_secs(60);
-const BEGUN: Duration = Duration::from_secs(5);
+const TIDY_AT_FIRST: Duration = Duration::from_secs(10);
 
 /// How a host is to run.
 pub struct Options {
@@ -95,8 +95,9 @@ pub struct Host<O> {
     standings: BTreeMap<String, Standings>,
     /// When it was last looked at what these say.
     followed: Instant,
-    /// When free memory is given back next.
-    tidies: Instant,
+    /// When free memory was last given back, and when a tenant last began.
+    tidied: Instant,
+    begun: Instant,
     waiting: Waiting,
     stopping: bool,
     /// What could not run, or stopped by itself.
@@ -128,7 +129,8 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
             followed: Instant::now(),
-            tidies: Instant::now() + TIDY,
+            tidied: Instant::now(),
+            begun: Instant::now(),
             waiting: Waiting::default(),
             stopping: false,
             failed: Vec::new(),
@@ -213,9 +215,12 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         if self.followed.elapsed() >= FOLLOW {
             self.follow().await;
         }
-        let now = Instant::now();
-        if self.tidies <= now {
-            self.tidies = now + TIDY;
+        let every = match self.begun.elapsed() < TIDY {
+            true => TIDY_AT_FIRST,
+            false => TIDY,
+        };
+        if self.tidied.elapsed() >= every {
+            self.tidied = Instant::now();
             tokio::task::spawn_blocking(give_back);
         }
     }
@@ -388,7 +393,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         let span = tracing::info_span!("run", %tenant);
         let work = async move { share.metered(work.instrument(span)).await };
         let task = self.running.spawn(work);
-        self.tidies = self.tidies.min(Instant::now() + BEGUN);
+        self.begun = Instant::now();
         self.tasks.insert(task.id(), tenant.clone());
         Ok(())
     }
