@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    assay::allocator::keep_buffers();
     let _points = fail::FailScenario::setup();
     assay::cli::main()
 }
