@@ -3,6 +3,7 @@
 mod error;
 mod follow;
 mod give_way;
+mod gold;
 mod stand;
 mod upkeep;
 
@@ -120,26 +121,6 @@ impl TenantLayers {
     /// Ends what runs beside the loop, at the host's end.
     pub async fn end(&mut self) {
         self.shadow.end().await;
-    }
-
-    /// When the next gold table wants its commit, unless one is being made.
-    pub fn gold_due(&self) -> Option<Instant> {
-        if self.gold.iter().any(Gathered::is_underway) {
-            return None;
-        }
-        self.gold.iter().filter_map(Gathered::due).min()
-    }
-
-    /// Until a gold table's commit is made and is to be put, or for ever.
-    ///
-    /// # Cancellation
-    /// Safe.
-    pub async fn gold_merged(&mut self) {
-        let mut gold = self.gold.iter_mut();
-        match gold.find(|gathered| gathered.is_underway()) {
-            Some(gathered) => gathered.merged().await,
-            None => std::future::pending().await,
-        }
     }
 
     async fn open_gold(&mut self, rules: &Arc<Rules>) -> Result<(), TenantError> {
@@ -470,29 +451,7 @@ impl Layers for TenantLayers {
     }
 
     async fn gold(&mut self, all: bool) -> Result<(), TenantError> {
-        for gathered in &mut self.gold {
-            let took = if all {
-                gathered.commit(&mut self.registry, self.judging).await?
-            } else if gathered.is_merged() || gathered.is_full() {
-                gathered.settle().await?
-            } else {
-                None
-            };
-            if let Some(took) = took {
-                let name = &gathered.gold.name;
-                self.meter.put(&format!("gold/{name}"), took);
-                self.meter.gold(name);
-            }
-        }
-        // One after the other: what comes in wants the processor, too.
-        let free = !self.gold.iter().any(Gathered::is_underway);
-        let due = self.gold.iter_mut().find(|gathered| gathered.is_due());
-        if let Some(due) = due
-            && (free || due.is_full())
-        {
-            due.begin(&mut self.registry, self.judging).await?;
-        }
-        Ok(())
+        self.commit_gold(all).await
     }
 
     fn forget(&mut self) {

@@ -4,6 +4,7 @@
 mod folder;
 mod roster;
 mod standing;
+mod tidy;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use tracing::Instrument as _;
 use self::folder::{Folder, News};
 pub use self::roster::{Known, Roster, State};
 use self::standing::{BeginError, follow_in_time, resting};
+use self::tidy::Tidy;
 use self::waiting::Waiting;
 use super::again::{TRIES_BEFORE_THE_END, pause_after};
 use super::config::{Config, ConfigError};
@@ -29,7 +31,6 @@ use super::kafka::Kafka;
 use super::meter::Meter;
 use super::run::{RunError, run_tenant};
 use super::watch::Watch;
-use crate::allocator::give_back;
 use crate::control::standing::Standings;
 use crate::lake::{Lake, LakeError};
 use crate::names::Tenant;
@@ -48,11 +49,6 @@ type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 const LOOK: Duration = Duration::from_millis(300);
 /// How often it is looked at what the lake says of tenants.
 const FOLLOW: Duration = Duration::from_secs(1);
-
-/// How often free memory is given back, and how often for as long after a tenant began: what it needs
-/// to begin is more than it needs to run.
-const TIDY: Duration = Duration::from_secs(60);
-const TIDY_AT_FIRST: Duration = Duration::from_secs(10);
 
 /// How a host is to run.
 pub struct Options {
@@ -95,9 +91,7 @@ pub struct Host<O> {
     standings: BTreeMap<String, Standings>,
     /// When it was last looked at what these say.
     followed: Instant,
-    /// When free memory was last given back, and when a tenant last began.
-    tidied: Instant,
-    begun: Instant,
+    tidy: Tidy,
     waiting: Waiting,
     stopping: bool,
     /// What could not run, or stopped by itself.
@@ -129,8 +123,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             tasks: HashMap::new(),
             standings: BTreeMap::new(),
             followed: Instant::now(),
-            tidied: Instant::now(),
-            begun: Instant::now(),
+            tidy: Tidy::new(),
             waiting: Waiting::default(),
             stopping: false,
             failed: Vec::new(),
@@ -215,14 +208,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         if self.followed.elapsed() >= FOLLOW {
             self.follow().await;
         }
-        let every = match self.begun.elapsed() < TIDY {
-            true => TIDY_AT_FIRST,
-            false => TIDY,
-        };
-        if self.tidied.elapsed() >= every {
-            self.tidied = Instant::now();
-            tokio::task::spawn_blocking(give_back);
-        }
+        self.tidy.look();
     }
 
     async fn take_up(&mut self, news: News) {
@@ -393,7 +379,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         let span = tracing::info_span!("run", %tenant);
         let work = async move { share.metered(work.instrument(span)).await };
         let task = self.running.spawn(work);
-        self.begun = Instant::now();
+        self.tidy.begun();
         self.tasks.insert(task.id(), tenant.clone());
         Ok(())
     }
