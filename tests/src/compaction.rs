@@ -75,7 +75,7 @@ fn pack(place: &Place, pipeline: &Path) {
 #[test]
 fn many_batches_end_as_few_files_with_every_sale_where_it_should_be() {
     let place = Place::new();
-    generate(&place, 40_000, 17);
+    generate(&place, 28_000, 17);
     let pipeline = pipeline(&place);
     place.run_to_the_end(&pipeline);
     pack(&place, &pipeline);
@@ -93,7 +93,7 @@ fn many_batches_end_as_few_files_with_every_sale_where_it_should_be() {
 #[test]
 fn killed_at_random_while_files_are_packed_the_tables_end_the_same() {
     let place = Place::new();
-    generate(&place, 40_000, 19);
+    generate(&place, 28_000, 19);
     let pipeline = pipeline(&place);
     let mut random = ChaCha8Rng::seed_from_u64(19);
     for _ in 0..6 {

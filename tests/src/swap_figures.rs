@@ -71,9 +71,10 @@ fn sell(topic: &str, rate: u64, stop: &Arc<AtomicBool>) -> std::thread::JoinHand
     let (topic, stop) = (topic.to_owned(), stop.clone());
     let brokers = kafka::shared().brokers();
     std::thread::spawn(move || {
-        // What packs more takes the processor that the host is to have.
-        let quick = ("compression.type".to_owned(), "lz4".to_owned());
-        let mut producer = Producer::new(&brokers, &BTreeMap::from([quick])).unwrap();
+        // What packs more, or sends each sale alone, takes the processor that the host is to have.
+        let quick = [("compression.type", "lz4"), ("linger.ms", "50")];
+        let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut producer = Producer::new(&brokers, &BTreeMap::from(quick)).unwrap();
         let mut spread = Spread::new();
         let (begun, mut sent) = (Instant::now(), 0);
         while !stop.load(Ordering::Relaxed) {

@@ -157,7 +157,7 @@ impl Table {
             let read_at = ReadAt::now();
             self.unsettled = true;
             fault::point_of(self.path(), "put")?;
-            match self.log.put(version, bytes.clone()).await {
+            match self.log.put(version, bytes.clone(), self.read_at).await {
                 Ok(Put::Done) => {
                     fault::point_of(self.path(), "done")?;
                     self.check_pace(version)?;

@@ -79,10 +79,15 @@ impl Disk {
     }
 
     /// Writes a file beside its place and forces it, then gives it its name. One that must not be
-    /// there yet gets no name where the process stood still meanwhile: others may have made and
-    /// removed it.
-    fn put(&self, path: &FilePath, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
-        let asked = ReadAt::now();
+    /// there yet, as was known at `read_at`, gets no name where the process stood still since: others
+    /// may have made and removed it.
+    fn put(
+        &self,
+        path: &FilePath,
+        payload: &PutPayload,
+        mode: &PutMode,
+        read_at: ReadAt,
+    ) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             self.make_folder(folder)?;
         }
@@ -90,7 +95,7 @@ impl Disk {
         let placed = self
             .write(&beside, payload)
             .and_then(|()| match mode {
-                PutMode::Create if asked.is_stale() => Err(io::ErrorKind::TimedOut.into()),
+                PutMode::Create if read_at.is_stale() => Err(io::ErrorKind::TimedOut.into()),
                 PutMode::Create => fs::hard_link(&beside, path),
                 _ => fs::rename(&beside, path),
             })
@@ -158,7 +163,9 @@ impl ObjectStore for Disk {
         }
         let path = self.inner.path_to_filesystem(location)?;
         let disk = self.clone();
-        let put = spawn_blocking(move || disk.put(&path, &payload, &options.mode)).await;
+        let read_at = options.extensions.get().copied();
+        let read_at = read_at.unwrap_or_else(ReadAt::now);
+        let put = spawn_blocking(move || disk.put(&path, &payload, &options.mode, read_at)).await;
         match put.map_err(io::Error::other).and_then(|put| put) {
             Ok(()) => Ok(PutResult {
                 e_tag: None,

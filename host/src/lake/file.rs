@@ -57,6 +57,22 @@ impl File {
             .iter()
             .all(|(column, value)| self.partition_values.get(column) == Some(value))
     }
+
+    /// A file that is nowhere, of a partition and as large as is said.
+    #[cfg(test)]
+    pub fn of(partition_values: PartitionValues, size: i64) -> Self {
+        Self {
+            path: String::new(),
+            size,
+            partition_values,
+            rows: None,
+            data_change: true,
+            modified: 0,
+            bounds: Vec::new(),
+            stats: None,
+            schema: None,
+        }
+    }
 }
 
 /// What is kept of a file's statistics.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use deltalake::Path;
-use deltalake::kernel::transaction::TransactionError;
-use deltalake::logstore::object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _};
-use deltalake::logstore::{CommitOrBytes, LogStoreRef};
+use deltalake::logstore::object_store::{
+    Error as StoreError, Extensions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+};
+use deltalake::logstore::{LogStoreRef, commit_uri_from_version};
 use futures::TryStreamExt as _;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::LakeError;
 use super::disk::Disk;
+use super::table::ReadAt;
 use crate::processor::Share;
 
 const FOLDER: &str = "_delta_log";
@@ -61,15 +62,26 @@ impl Log {
         bytes.map_err(|error| LakeError::store("read", self.name(version), error))
     }
 
-    /// Puts a version if it is absent. An error says nothing about whether it is there now.
-    pub(super) async fn put(&self, version: i64, bytes: Bytes) -> Result<Put, LakeError> {
-        let body = CommitOrBytes::LogBytes(bytes);
-        let put = self
-            .store
-            .write_commit_entry(number(version), body, Uuid::nil());
-        match put.await {
-            Ok(()) => Ok(Put::Done),
-            Err(TransactionError::VersionAlreadyExists(_)) => Ok(Put::Exists),
+    /// Puts a version if it is absent, as the log was known at `read_at`: a disk gives the file no name
+    /// where that is long ago by then. An error says nothing about whether it is there now.
+    pub(super) async fn put(
+        &self,
+        version: i64,
+        bytes: Bytes,
+        read_at: ReadAt,
+    ) -> Result<Put, LakeError> {
+        // As deltalake's log store puts it, which has no way to say since when.
+        let mut extensions = Extensions::new();
+        extensions.insert(read_at);
+        let options = PutOptions {
+            mode: PutMode::Create,
+            extensions,
+            ..PutOptions::default()
+        };
+        let path = commit_uri_from_version(Some(number(version)));
+        match self.objects().put_opts(&path, bytes.into(), options).await {
+            Ok(_) => Ok(Put::Done),
+            Err(StoreError::AlreadyExists { .. }) => Ok(Put::Exists),
             Err(error) => Err(LakeError::store("write", self.name(version), error)),
         }
     }

@@ -131,7 +131,7 @@ impl Lake {
         let log = self.log(path)?;
         let first = Bytes::from(first_version(path, spec)?);
         for _ in 0..CREATE_ATTEMPTS {
-            let put = log.put(0, first.clone()).await;
+            let put = log.put(0, first.clone(), ReadAt::now()).await;
             let table = self.open_table(path).await?;
             match (put, table) {
                 (_, Some(table)) => return table.checked(spec),

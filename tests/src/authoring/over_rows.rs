@@ -116,8 +116,8 @@ fn rows_of_standard_input_are_joined_with_the_tenants_dimensions() {
 #[test]
 fn a_component_is_tried_within_the_limits_of_the_toml_that_is_named() {
     let place = Place::new();
-    // Hundreds of thousands of units of fuel for the row of 13.
-    let work = "(local.set $n (i32.const 100000))
+    // More than 100,100 units of fuel for the row of 13.
+    let work = "(local.set $n (i32.const 30000))
         (loop $on
           (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if $on (local.get $n)))";
     place.write("count.wasm", around("validator", work, ""));

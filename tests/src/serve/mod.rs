@@ -88,6 +88,8 @@ impl Server {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            // A host closes what was silent for ten seconds, and not in the middle of a request.
+            .max_idle_age(Duration::from_secs(5))
             .build();
         Self {
             url: url.to_owned(),

@@ -4,12 +4,14 @@ use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use deltalake::logstore::object_store::local::LocalFileSystem;
 
 use super::*;
 use crate::lake::CommitError;
 use crate::lake::disk::Disk;
+use crate::lake::table::STALE;
 
 /// What was forced, in order, and whether a named file of the lake was there by then.
 #[derive(Default)]
@@ -147,6 +149,28 @@ async fn a_version_that_another_put_is_forced_before_it_is_relied_on() {
     here.refresh().await.unwrap();
     assert_eq!(watch.take(folder.path()), [version(1), log.clone()]);
     assert_eq!(here.transactions().len(), 1);
+}
+
+/// What stands still between its look at the log and the put looks at the put's own clock too late.
+#[tokio::test]
+async fn a_version_gets_no_name_once_the_log_is_old() {
+    const SLOW: Duration = Duration::from_millis(200);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::with(Arc::new(|file, path| {
+        if path.to_str().is_some_and(|path| path.contains(".json#")) {
+            std::thread::sleep(SLOW);
+        }
+        file.sync_all()
+    }));
+    let lake = Lake::on(disk, folder.path().to_str().unwrap()).unwrap();
+    let mut here = table(&lake).await;
+    let commit = append(vec![], vec![step(None, 5)]);
+    here.read_at.monotonic -= STALE - SLOW / 2;
+    let error = here.commit(&commit).await.unwrap_err();
+    assert!(error.to_string().contains("held up"), "{error}");
+    assert!(here.log.read(1).await.unwrap().is_none());
+    // It is old now, so it is read anew.
+    assert_eq!(here.commit(&commit).await.unwrap().version, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

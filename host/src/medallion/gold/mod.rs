@@ -218,3 +218,6 @@ pub fn by_rule_set(rows: &RecordBatch) -> Result<BTreeMap<i64, RecordBatch>, Lay
     });
     parts.collect()
 }
+
+#[cfg(test)]
+mod tests;

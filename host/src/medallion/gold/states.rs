@@ -23,7 +23,7 @@ const STATE_BYTES_A_CALL: usize = 4 << 20;
 #[derive(Clone)]
 pub struct States {
     pub(super) keys: Vec<ArrayRef>,
-    state: Vec<ArrayRef>,
+    pub(super) state: Vec<ArrayRef>,
 }
 
 impl States {
