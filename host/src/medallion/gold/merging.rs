@@ -18,7 +18,7 @@ use crate::medallion::rules::{GoldRule, Rules};
 use crate::processor::Share;
 
 /// Bytes of files and of states that are merged at once, if one partition does not have more. Files are
-/// packed, so their rows take several times as much; more at once is no quicker.
+/// packed, so their rows take several times as much.
 const BYTES_AT_ONCE: u64 = 4 << 20;
 
 /// States to be merged into a table as it was when this was made. It holds nothing of the table, which

@@ -51,18 +51,17 @@ const ELSEWHERE: [(&str, &str); 3] = [
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "assay"), ("socket.keepalive.enable", "true")];
 
 /// What is set for a group member where the operator sets nothing.
-const MEMBER_DEFAULTS: [(&str, &str); 6] = [
+const MEMBER_DEFAULTS: [(&str, &str); 5] = [
     // A queue that was full is filled again at once, or the rate goes up and down like a saw.
     ("fetch.queue.backoff.ms", "20"),
     // A broker answers one request of a connection after the other: the question for the topic's id
     // before each batch waits behind a fetch that waits for messages.
     ("fetch.wait.max.ms", "50"),
-    // What waits inside the client: two batches' worth. In KiB of payload, of which what the client keeps
-    // beside each message takes as much again; in messages; and in bytes of one answer of a broker, which
-    // comes on top.
+    // What waits inside the client, in KiB of payload and in messages: two batches' worth. What the client
+    // keeps beside each message takes as much again. One answer of a broker comes on top, for which librdkafka
+    // takes the same bound; it must not be said here, or a larger `message.max.bytes` would be refused.
     ("queued.max.messages.kbytes", "8192"),
     ("queued.min.messages", "32768"),
-    ("fetch.max.bytes", "8388608"),
     // How soon new partitions of a known topic are seen.
     ("topic.metadata.refresh.interval.ms", "60000"),
 ];
