@@ -50,18 +50,26 @@ const ELSEWHERE: [(&str, &str); 3] = [
 /// What is set for any client where the operator sets nothing.
 const DEFAULTS: [(&str, &str); 2] = [("client.id", "assay"), ("socket.keepalive.enable", "true")];
 
+/// How much of a partition one answer holds, and the name that librdkafka knows this by as well.
+const ANSWER_OF_PARTITION: &str = "fetch.message.max.bytes";
+const ANSWER_OF_PARTITION_TOO: &str = "max.partition.fetch.bytes";
+
 /// What is set for a group member where the operator sets nothing.
-const MEMBER_DEFAULTS: [(&str, &str); 5] = [
+const MEMBER_DEFAULTS: [(&str, &str); 6] = [
     // A queue that was full is filled again at once, or the rate goes up and down like a saw.
     ("fetch.queue.backoff.ms", "20"),
     // A broker answers one request of a connection after the other: the question for the topic's id
     // before each batch waits behind a fetch that waits for messages.
     ("fetch.wait.max.ms", "50"),
-    // What waits inside the client, in KiB of payload and in messages: two batches' worth. What the client
-    // keeps beside each message takes as much again. One answer of a broker comes on top, for which librdkafka
-    // takes the same bound; it must not be said here, or a larger `message.max.bytes` would be refused.
-    ("queued.max.messages.kbytes", "8192"),
+    // What waits inside the client, in KiB of payload and in messages: a batch's worth. What the client
+    // keeps beside each message takes as much again.
+    ("queued.max.messages.kbytes", "4096"),
     ("queued.min.messages", "32768"),
+    // One answer of a broker comes on top of that: so many bytes of each partition, and in all as many as
+    // the queue holds, which librdkafka sees to (it must not be said here, or a larger `message.max.bytes`
+    // would be refused). Both count what goes over the wire, and sales that were packed with zstd are
+    // nine times as large once they are here. A larger message comes all the same, alone.
+    (ANSWER_OF_PARTITION, "262144"),
     // How soon new partitions of a known topic are seen.
     ("topic.metadata.refresh.interval.ms", "60000"),
 ];
@@ -122,8 +130,10 @@ pub fn plain(
 /// As [`plain`].
 pub fn member(settings: &Settings) -> Result<ClientConfig, SourceError> {
     let mut config = plain(&settings.brokers, &settings.properties)?;
+    let is_said = |name| settings.properties.contains_key(name);
     for (name, value) in MEMBER_DEFAULTS {
-        if !settings.properties.contains_key(name) {
+        let by_its_other_name = name == ANSWER_OF_PARTITION && is_said(ANSWER_OF_PARTITION_TOO);
+        if !is_said(name) && !by_its_other_name {
             config.set(name, value);
         }
     }
@@ -226,5 +236,19 @@ mod tests {
         assert_eq!(config.get("group.instance.id"), None);
         let config = member(&options("client.id", "till")).unwrap();
         assert_eq!(config.get("group.instance.id"), Some("one"));
+    }
+
+    #[test]
+    fn a_bound_on_what_comes_at_once_gives_way_to_the_operators_own_by_either_name() {
+        let bound = |name: &str| {
+            let config = member(&options(name, "1048576")).unwrap();
+            let own = config.get(ANSWER_OF_PARTITION).map(str::to_owned);
+            (own, config.get(ANSWER_OF_PARTITION_TOO).is_some())
+        };
+        let said = Some("1048576".to_owned());
+        assert_eq!(bound("client.id"), (Some("262144".to_owned()), false));
+        assert_eq!(bound(ANSWER_OF_PARTITION), (said, false));
+        assert_eq!(bound(ANSWER_OF_PARTITION_TOO), (None, true));
+        assert!(member(&options("message.max.bytes", "20000000")).is_ok());
     }
 }
