@@ -1,8 +1,9 @@
 //! A batch on its way into the tables, and the work on it that looks at no table.
 //!
 //! Decoding and judging depend on the messages and the rule set alone, so they are done ahead, on a
-//! thread of their own, while the batch before is being committed. What was done under a rule set
-//! that is no longer the active one when the batch is pinned is thrown away, and done again.
+//! thread of their own, while the batch before is being committed. Where another rule set is the
+//! active one when the batch is pinned, what was judged is thrown away, and judged again while bronze
+//! is written; what was decoded stays, unless that set declares other fields.
 
 use std::sync::Arc;
 
@@ -26,12 +27,12 @@ pub struct Batch {
 }
 
 /// A batch, decoded and judged by one rule set.
-pub struct Prepared {
-    pub rules: Arc<Rules>,
+struct Prepared {
+    rules: Arc<Rules>,
     /// The columns that bronze had beside the declared ones.
     extra: Vec<Field>,
-    pub decoded: Decoded,
-    pub judged: Result<judge::Judged, JudgeError>,
+    decoded: Arc<Decoded>,
+    judged: Result<judge::Judged, JudgeError>,
 }
 
 enum Ahead {
@@ -54,16 +55,12 @@ impl Batch {
     /// A batch that is decoded and judged from now on, on another thread, in a turn of `share`.
     pub fn ahead(cut: Cut, rules: Arc<Rules>, extra: Vec<Field>, share: &Share) -> Self {
         let cut = Arc::new(cut);
-        let task = {
-            let (cut, share) = (cut.clone(), share.clone());
-            let make = move || Prepared::make(&cut, rules, extra);
-            tokio::spawn(async move { share.spawn(make).await })
-        };
+        let made = cut.clone();
         Self {
+            ahead: Ahead::running(share, move || Prepared::make(&made, rules, extra)),
             cut,
             rules: None,
             fresh: true,
-            ahead: Ahead::Running(task),
         }
     }
 
@@ -81,21 +78,83 @@ impl Batch {
         }
     }
 
-    /// What was done ahead, if it was done for this rule set and bronze's columns of now.
-    pub async fn prepared(&mut self, rules: &Rules, extra: &[Field]) -> Option<Prepared> {
+    async fn take_ready(&mut self) -> Option<Prepared> {
         self.ready().await;
         match std::mem::replace(&mut self.ahead, Ahead::None) {
-            Ahead::Done(prepared) if prepared.fits(rules, extra) => Some(*prepared),
-            _ => None,
+            Ahead::Done(prepared) => Some(*prepared),
+            Ahead::None | Ahead::Running(_) => None,
+        }
+    }
+
+    /// Pins the batch to the rule set that judges it, and answers with its columns, which bronze gets.
+    /// Where it was not judged by that set ahead, it is from now on, beside the caller.
+    pub async fn pin(
+        &mut self,
+        rules: &Arc<Rules>,
+        extra: Vec<Field>,
+        share: &Share,
+    ) -> Arc<Decoded> {
+        self.rules = Some(rules.clone());
+        let (mut decoded, mut judged) = (None, None);
+        if let Some(ahead) = self.take_ready().await {
+            let reads_the_same = || {
+                ahead.rules.number == rules.number
+                    || ahead.rules.definition.event_schema() == rules.definition.event_schema()
+            };
+            decoded = (ahead.extra == extra && reads_the_same()).then_some(ahead.decoded);
+            judged = (ahead.rules.number == rules.number).then_some(ahead.judged);
+        }
+        let decoded = match decoded {
+            Some(decoded) => decoded,
+            None => {
+                let decode = || decode(&self.cut, rules, extra.clone());
+                Arc::new(share.here(decode).await)
+            }
+        };
+        let (cut, rules, columns) = (self.cut.clone(), rules.clone(), decoded.clone());
+        self.ahead = match judged {
+            Some(judged) => Ahead::Done(Box::new(Prepared {
+                rules,
+                extra,
+                decoded: columns,
+                judged,
+            })),
+            None => Ahead::running(share, move || Prepared::judge(&cut, rules, extra, columns)),
+        };
+        decoded
+    }
+
+    /// What the rule set that the batch is pinned to makes of it.
+    pub async fn judged(
+        &mut self,
+        rules: &Arc<Rules>,
+        share: &Share,
+    ) -> Result<judge::Judged, JudgeError> {
+        match self.take_ready().await {
+            Some(ready) if ready.rules.number == rules.number => ready.judged,
+            _ => {
+                let make = || Prepared::make(&self.cut, rules.clone(), Vec::new());
+                share.here(make).await.judged
+            }
         }
     }
 }
 
+impl Ahead {
+    fn running(share: &Share, make: impl FnOnce() -> Prepared + Send + 'static) -> Self {
+        let share = share.clone();
+        Self::Running(tokio::spawn(async move { share.spawn(make).await }))
+    }
+}
+
 impl Prepared {
-    /// Decodes and judges a batch.
-    pub fn make(cut: &Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
-        let decoded = decode(cut, &rules, extra.clone());
+    fn make(cut: &Cut, rules: Arc<Rules>, extra: Vec<Field>) -> Self {
+        let decoded = Arc::new(decode(cut, &rules, extra.clone()));
         give_way();
+        Self::judge(cut, rules, extra, decoded)
+    }
+
+    fn judge(cut: &Cut, rules: Arc<Rules>, extra: Vec<Field>, decoded: Arc<Decoded>) -> Self {
         let judged = judge::judge(&rules, cut, &decoded, 1);
         Self {
             rules,
@@ -103,10 +162,6 @@ impl Prepared {
             decoded,
             judged,
         }
-    }
-
-    fn fits(&self, rules: &Rules, extra: &[Field]) -> bool {
-        self.rules.number == rules.number && self.extra == extra
     }
 }
 
@@ -131,14 +186,19 @@ mod tests {
     use crate::plugin::{Compiler, Sandbox};
     use crate::schema::{FieldType, NamedType};
 
-    fn rules(number: i64) -> Arc<Rules> {
-        let text = |name: &str| NamedType {
-            name: name.to_owned(),
-            field_type: FieldType::String,
+    /// Rules that take a sale's time from one of its fields.
+    fn rules(number: i64, time: &str, fields: &[&str]) -> Arc<Rules> {
+        let field = |name: &&str| NamedType {
+            name: (*name).to_owned(),
+            field_type: match *name {
+                "transaction_id" => FieldType::String,
+                _ => FieldType::Timestamp,
+            },
         };
         let definition = Definition {
             max_columns: Some(10),
-            ..Definition::without_rules(vec![text("transaction_id"), text("timestamp")])
+            time: time.to_owned(),
+            ..Definition::without_rules(fields.iter().map(field).collect())
         };
         let mut workshop = Workshop::new(Sandbox::new(Compiler::Within).unwrap());
         let ready = workshop.prepare(RuleSetNumber(number), &definition, &BTreeMap::new());
@@ -154,7 +214,7 @@ mod tests {
                 Arc::new(BinaryArray::from_iter([None::<&[u8]>])),
                 Arc::new(StringArray::from(vec![None::<&str>])),
                 Arc::new(BinaryArray::from_iter_values([
-                    br#"{"transaction_id":"T"}"#,
+                    br#"{"transaction_id":"T","rung":"2025-03-01T10:00:00Z"}"#,
                 ])),
             ],
         );
@@ -170,16 +230,42 @@ mod tests {
         Cut::of_records(&[(range, vec![rows.unwrap()])], 0).unwrap()
     }
 
-    #[tokio::test]
-    async fn what_was_judged_ahead_counts_only_under_the_rule_set_and_columns_of_the_pin() {
-        let (before, now) = (rules(1), rules(2));
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_batch_is_judged_by_the_set_it_is_pinned_to_and_decoded_anew_only_where_it_must_be() {
+        let fields = ["transaction_id", "rung", "booked"];
+        let (before, now) = (rules(1, "rung", &fields), rules(2, "booked", &fields));
+        let less = rules(3, "rung", &fields[..2]);
+        let share = Share::default();
+        let mut batch = Batch::ahead(cut(), before.clone(), Vec::new(), &share);
+        batch.ready().await;
+        let columns = batch.pin(&before, Vec::new(), &share).await;
+        assert!(matches!(batch.ahead, Ahead::Done(_)), "judged ahead");
+        assert_eq!(batch.rules.as_ref().unwrap().number, before.number);
+
+        let mut judged = Vec::new();
+        for rules in [&before, &now, &less] {
+            let again = batch.pin(rules, Vec::new(), &share).await;
+            let same = Arc::ptr_eq(&again, &columns);
+            assert_eq!(same, rules.number != less.number, "{}", rules.number);
+            assert_eq!(batch.rules.as_ref().unwrap().number, rules.number);
+            judged.push(batch.judged(rules, &share).await.unwrap().refusals.len());
+            // What was judged is handed out once; it is found again.
+            let found = batch.judged(rules, &share).await.unwrap();
+            assert_eq!(found.refusals.len(), judged[judged.len() - 1]);
+            batch = Batch::ahead(cut(), before.clone(), Vec::new(), &share);
+            batch.ahead = match batch.take_ready().await {
+                Some(ready) => Ahead::Done(Box::new(Prepared {
+                    decoded: columns.clone(),
+                    ..ready
+                })),
+                None => panic!("nothing was judged ahead"),
+            };
+        }
+        assert_eq!(judged, [0, 1, 0]);
+
         let extra = vec![Field::new("colour", DataType::Utf8, true)];
-        let ahead =
-            |rules: &Arc<Rules>| Batch::ahead(cut(), rules.clone(), Vec::new(), &Share::default());
-        assert!(ahead(&before).prepared(&now, &[]).await.is_none());
-        assert!(ahead(&now).prepared(&now, &extra).await.is_none());
-        let prepared = ahead(&now).prepared(&now, &[]).await.unwrap();
-        assert_eq!(prepared.rules.number, RuleSetNumber(2));
-        assert_eq!(prepared.judged.unwrap().refusals.len(), 1);
+        let wider = batch.pin(&before, extra, &share).await;
+        assert!(wider.messages.column_by_name("colour").is_some());
+        assert!(matches!(batch.ahead, Ahead::Done(_)), "judged ahead");
     }
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 use arrow::array::{Array, Int64Array};
 
 pub use self::error::TenantError;
-use super::batch::{Batch, Prepared, decode};
+use super::batch::{Batch, decode};
 use super::breaker::{self, Breaker};
 use super::config::Config;
 use super::coordinate::{Layer, Layers};
@@ -165,27 +165,21 @@ impl TenantLayers {
         }
     }
 
-    /// Puts a batch into bronze, with what the rules make of it.
+    /// Puts a batch into bronze, pinned to `rules`. What they make of it may not be known yet then.
     async fn put_bronze(
         &mut self,
         batch: &mut Batch,
         rules: &Arc<Rules>,
-    ) -> Result<Result<judge::Judged, LayerError>, TenantError> {
+    ) -> Result<(), TenantError> {
         for _ in 0..MOST_TRIES {
             let extra = self.bronze.extra_columns(rules);
-            let prepared = match batch.prepared(rules, &extra).await {
-                Some(prepared) => prepared,
-                None => {
-                    let make = || Prepared::make(&batch.cut, rules.clone(), extra);
-                    self.lake.share().here(make).await
-                }
-            };
+            let decoded = batch.pin(rules, extra, self.lake.share()).await;
             let (cut, began) = (&batch.cut, Instant::now());
-            let written = self.bronze.write(cut, &prepared.decoded, rules).await?;
+            let written = self.bronze.write(cut, &decoded, rules).await?;
             match self.bronze.commit(&cut.ranges, written).await {
                 Ok(()) => {
                     self.meter.put("bronze", began.elapsed());
-                    return Ok(prepared.judged.map_err(LayerError::from));
+                    return Ok(());
                 }
                 Err(LayerError::Changed { .. }) => {
                     self.bronze
@@ -288,14 +282,15 @@ impl Layers for TenantLayers {
 
     async fn take_in(&mut self, batch: &mut Batch) -> Result<Option<Judged>, TenantError> {
         let rules = self.follow_rules().await?;
-        batch.rules = Some(rules.clone());
         batch.fresh = true;
-        let judged = self.put_bronze(batch, &rules).await?;
+        self.put_bronze(batch, &rules).await?;
         self.meter.took_in(&batch.cut);
         self.shadow.offer(&batch.cut, rules.number);
         self.guard.offer(&batch.cut, rules.number);
         self.note_cut_over(&batch.cut, rules.number);
-        let judged = judged.map_err(TenantError::from).and_then(|judged| {
+        let judged = batch.judged(&rules, self.lake.share()).await;
+        let judged = judged.map_err(LayerError::from).map_err(TenantError::from);
+        let judged = judged.and_then(|judged| {
             self.breaker.check(rules.number, counted(&judged))?;
             Ok(judged)
         });
