@@ -195,6 +195,14 @@ impl Table {
         self.sized.1
     }
 
+    /// Forgets which files are live, and which were: for one who adds to the table alone, or only wants to
+    /// know what it declares. What is read of the log from now on is handed out as before.
+    pub fn forget_files(&mut self) {
+        self.state.live.files.clear();
+        // What is forgotten can't be told from what is live again, so nothing is tidied away either.
+        self.state.live.tombstones.clear();
+    }
+
     /// The live file at a path.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.state.live.files.get(path)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use self::error::ChangeError;
 use super::config::Config;
-use super::fit::fits_lake;
+use super::fit::Declared;
 use super::plan::{Plan, PlanError};
 use super::shadow::check_gate;
 pub use crate::environment::{now, user};
@@ -53,6 +53,7 @@ pub struct Changes {
     lake: Lake,
     tenant: Tenant,
     pub registry: Registry,
+    declared: Declared,
 }
 
 impl Changes {
@@ -69,6 +70,7 @@ impl Changes {
             lake: lake.clone(),
             tenant: tenant.clone(),
             registry: Registry::open(lake, tenant, sandbox).await?,
+            declared: Declared::default(),
         })
     }
 
@@ -331,7 +333,7 @@ impl Changes {
         Ok(number)
     }
 
-    async fn check(&self, plan: &Plan) -> Result<Rules, ChangeError> {
+    async fn check(&mut self, plan: &Plan) -> Result<Rules, ChangeError> {
         let number = self.registry.next();
         self.registry.check_trust(number, &plan.definition)?;
         for digest in plan.definition.blobs() {
@@ -339,7 +341,7 @@ impl Changes {
         }
         let checked = self.registry.check(number, &plan.definition, &plan.blobs);
         let rules = checked.await?;
-        fits_lake(&self.lake, &self.tenant, &rules).await?;
+        self.declared.fits(&self.lake, &self.tenant, &rules).await?;
         Ok(rules)
     }
 

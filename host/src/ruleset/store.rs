@@ -58,6 +58,8 @@ pub(super) struct Store {
     table: Table,
     /// Files that the table told of, and that were not read yet.
     unread: Vec<File>,
+    /// The last change that was read. A file may hold earlier ones too, where others packed the table.
+    known: i64,
     /// What was read and not taken yet, in order. It stands here, since a step that fails or is given
     /// up in its middle must not lose what came before it: the table tells of each file once.
     news: Vec<Stored>,
@@ -80,6 +82,7 @@ impl Store {
             tenant: tenant.clone(),
             table,
             unread,
+            known: 0,
             news: Vec::new(),
         };
         store.read().await?;
@@ -136,6 +139,7 @@ impl Store {
             };
             match self.table.commit(&commit).await {
                 Ok(_) => {
+                    self.known = version;
                     self.news.push(stored);
                     return Ok(Some(RuleSetNumber(version)));
                 }
@@ -204,7 +208,11 @@ impl Store {
             }
         }
         self.unread.clear();
+        // Each change is in memory now; that each is a file, too, need not be.
+        self.table.forget_files();
+        stored.retain(|stored| stored.version > self.known);
         stored.sort_by_key(|stored| stored.version);
+        self.known = stored.last().map_or(self.known, |last| last.version);
         self.news.append(&mut stored);
         Ok(())
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
 
 use super::entry::schema;
 use super::{Cause, Registry, State, Who};
-use crate::lake::{Lake, TableSpec};
+use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::Definition;
 use crate::medallion::gate::Gate;
 use crate::medallion::layer::commit_of;
@@ -290,4 +291,48 @@ async fn a_change_whose_row_can_not_be_read_yet_is_taken_up_when_it_can() {
     theirs.refresh().await.unwrap();
     assert_eq!(active(&theirs), Some("Asia/Tokyo".to_owned()));
     assert_eq!(theirs.history().len(), 2);
+}
+
+#[tokio::test]
+async fn a_table_that_others_packed_tells_nothing_twice() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    for (at, zone) in ["UTC", "Asia/Tokyo", "CET"].into_iter().enumerate() {
+        let set = definition(zone);
+        let number = registry
+            .activate(&set, Cause::Toml, &who(), at as i64)
+            .await;
+        number.unwrap().unwrap();
+    }
+    let told = |registry: &Registry| {
+        let changes = registry.history().iter();
+        changes.map(|change| change.number).collect::<Vec<_>>()
+    };
+    let before = told(&registry);
+    assert_eq!(before.len(), 3);
+
+    let path = format!("{}/rulesets", tenant());
+    let mut table = lake.open_table(&path).await.unwrap().unwrap();
+    let (mut rows, reader) = (Vec::new(), table.reader());
+    for file in table.files() {
+        rows.extend(reader.read(file, None).await.unwrap());
+    }
+    let rows = concat_batches(table.schema(), &rows).unwrap();
+    let commit = Commit {
+        adds: table.writer().write(&rows).await.unwrap(),
+        removes: table.files().cloned().collect(),
+        ..commit_of("OPTIMIZE")
+    };
+    table.commit(&commit).await.unwrap();
+
+    registry.refresh().await.unwrap();
+    assert_eq!(told(&registry), before);
+    let set = definition("PST8PDT");
+    let fourth = registry.activate(&set, Cause::Toml, &who(), 4).await;
+    let fourth = fourth.unwrap().unwrap();
+    assert_eq!(fourth, number(before[2].0 + 2), "the packing has a version");
+    assert_eq!(told(&registry), [&before[..], &[fourth]].concat());
+    let anew = open(&lake).await;
+    assert_eq!(told(&anew), told(&registry));
+    assert_eq!(anew.active(), registry.active());
 }
