@@ -13,6 +13,7 @@ use crate::lake::{Lake, LakeError, LakeOptions};
 use crate::names::Tenant;
 use crate::pipeline::config::Config;
 use crate::plugin::{Compiler, Sandbox};
+use crate::processor::come_soon;
 use crate::source::Producer;
 
 /// Where the tables are.
@@ -120,6 +121,11 @@ const SPARE_THREADS: Duration = Duration::from_millis(100);
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().thread_keep_alive(SPARE_THREADS);
+    runtime.on_thread_start(|| {
+        if let Err(error) = come_soon() {
+            tracing::debug!(%error, "a thread waits for a core as long as those that work at length");
+        }
+    });
     let runtime = runtime.build().context("start the runtime")?;
     let done = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_millis(500));

@@ -1,12 +1,14 @@
 //! A thread's time of the processor, and its place among those who want it.
 
 mod account;
+mod slice;
 mod turn;
 
 use std::io;
 use std::time::Duration;
 
 pub use self::account::USUAL_WEIGHT;
+pub use self::slice::come_soon;
 pub use self::turn::{Share, Turns, give_way};
 
 /// What the calling thread has had of the processor. Waiting, for it too, does not count.
@@ -32,7 +34,7 @@ pub fn come_last() -> io::Result<()> {
     const LAST: libc::c_int = 19;
     // SAFETY: it takes no pointers; 0 is the calling thread alone.
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LAST) } {
-        0 => Ok(()),
+        0 => slice::come_as_others(),
         _ => Err(io::Error::last_os_error()),
     }
 }

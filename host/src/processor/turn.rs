@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, block_in_place, spawn_blocking};
 
 use super::account::Queue;
+use super::slice::Long;
 use super::thread_time;
 
 type Waits = Queue<oneshot::Sender<()>>;
@@ -225,7 +226,7 @@ impl Turn {
     fn work<T>(self, work: impl FnOnce() -> T) -> T {
         let begun = thread_time();
         CURRENT.set(Some(Current { turn: self, begun }));
-        let _until = Until;
+        let _until = (Until, Long::begin());
         work()
     }
 }
