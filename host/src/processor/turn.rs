@@ -23,6 +23,9 @@ use super::thread_time;
 
 type Waits = Queue<oneshot::Sender<()>>;
 
+/// A turn that took more of the processor is long work.
+const MOMENT: Duration = Duration::from_millis(5);
+
 thread_local! {
     /// The turn that this thread works in.
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
@@ -225,8 +228,13 @@ struct Turn(Arc<Place>);
 impl Turn {
     fn work<T>(self, work: impl FnOnce() -> T) -> T {
         let begun = thread_time();
-        CURRENT.set(Some(Current { turn: self, begun }));
-        let _until = (Until, Long::begin());
+        CURRENT.set(Some(Current {
+            turn: self,
+            begun,
+            paid: begun,
+            long: None,
+        }));
+        let _until = Until;
         work()
     }
 }
@@ -255,15 +263,19 @@ impl Drop for Until {
 /// A turn that a thread works in.
 struct Current {
     turn: Turn,
-    /// The thread's CPU time up to which it was paid for.
+    /// The thread's CPU time as it began.
     begun: Duration,
+    /// The thread's CPU time up to which it was paid for.
+    paid: Duration,
+    /// Once it has lasted.
+    long: Option<Long>,
 }
 
 impl Current {
     fn pay(&mut self) {
         let now = thread_time();
-        let time = now.saturating_sub(self.begun);
-        self.begun = now;
+        let time = now.saturating_sub(self.paid);
+        self.paid = now;
         COUNTED.set(COUNTED.get() + time);
         let place = &*self.turn.0;
         place.note_used(time);
@@ -271,6 +283,9 @@ impl Current {
     }
 
     fn give_way(&mut self) {
+        if self.long.is_none() && thread_time().saturating_sub(self.begun) > MOMENT {
+            self.long = Some(Long::begin());
+        }
         if self.turn.0.gate.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -322,7 +337,7 @@ mod tests {
         }
     }
 
-    const MOMENT: Duration = Duration::from_millis(1);
+    const A_WHILE: Duration = Duration::from_millis(1);
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_who_loops_and_one_who_floods_have_their_shares_and_no_more() {
@@ -336,7 +351,7 @@ mod tests {
                     let stop = stop.clone();
                     let on = move || {
                         while !stop.load(Ordering::Relaxed) {
-                            work(MOMENT);
+                            work(A_WHILE);
                         }
                     };
                     share.spawn(on).await.unwrap();
@@ -346,13 +361,13 @@ mod tests {
         // More than there are turns, each of which would go on for ever.
         let bad = [&loops, &loops, &floods, &floods, &floods, &floods].map(forever);
         for _ in 0..50 {
-            good.here(|| work(MOMENT)).await;
+            good.here(|| work(A_WHILE)).await;
         }
         stop.store(true, Ordering::Relaxed);
         for bad in bad {
             bad.await.unwrap();
         }
-        assert!(good.used() >= MOMENT * 50, "{:?}", good.used());
+        assert!(good.used() >= A_WHILE * 50, "{:?}", good.used());
         // What each of the bad had beside the other is theirs by halves, whatever the machine does.
         let (one, other) = (loops.used().as_secs_f64(), floods.used().as_secs_f64());
         assert!((0.5..2.0).contains(&(one / other)), "{one} {other}");
@@ -377,7 +392,7 @@ mod tests {
         };
         started.await.unwrap();
         for _ in 0..3 {
-            let waits = tokio::time::timeout(MOMENT, other.spawn(|| ()));
+            let waits = tokio::time::timeout(A_WHILE, other.spawn(|| ()));
             assert!(waits.await.is_err(), "the only turn is taken");
         }
         end.send(()).unwrap();
@@ -390,7 +405,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_is_done_between_turns_counts_once() {
         let share = Share::default();
-        let (inside, outside) = (MOMENT * 30, MOMENT * 20);
+        let (inside, outside) = (A_WHILE * 30, A_WHILE * 20);
         share
             .metered(async {
                 share.here(|| work(inside)).await;
