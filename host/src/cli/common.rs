@@ -159,3 +159,23 @@ pub fn topic(target: Target<'_>) -> anyhow::Result<Box<dyn Sink>> {
         name: target.topic.to_owned(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::own_slice;
+
+    #[test]
+    fn the_threads_of_a_command_come_soon() {
+        let soon = std::thread::spawn(|| {
+            come_soon().unwrap();
+            own_slice()
+        });
+        let slices = block_on(async {
+            let works = tokio::spawn(async { own_slice() }).await?;
+            let waits = tokio::task::spawn_blocking(own_slice).await?;
+            Ok([works, waits])
+        });
+        assert_eq!(slices.unwrap(), [soon.join().unwrap(); 2]);
+    }
+}

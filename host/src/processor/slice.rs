@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io;
 
 /// The shortest slice that Linux gives, in nanoseconds.
-const SHORT: u64 = 100_000;
+pub(super) const SHORT: u64 = 100_000;
 /// The slice of who works at length, in nanoseconds: longer than the usual one, which is 3 ms at most.
 const LONG: u64 = 10_000_000;
 /// The slice that Linux gives to who asks for none.
@@ -31,13 +31,10 @@ pub fn come_soon() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the calling thread no more of that.
-///
-/// # Errors
-/// What the system says.
-pub fn come_as_others() -> io::Result<()> {
+/// Has the calling thread no more of that. Where it is refused, so was what it undoes.
+pub fn come_as_others() {
     SOON.set(None);
-    ask(USUAL).map(drop)
+    let _ = ask(USUAL);
 }
 
 /// Long work on a thread that otherwise comes soon: while this is there, others that wake go before it.
@@ -97,6 +94,12 @@ fn set(asked: &libc::sched_attr) -> io::Result<()> {
     }
 }
 
+/// The calling thread's slice, in nanoseconds.
+#[cfg(test)]
+pub(crate) fn own_slice() -> u64 {
+    read().unwrap().sched_runtime
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -126,7 +129,7 @@ mod tests {
             assert_eq!(own().sched_runtime, SHORT);
             let theirs = thread::spawn(move || {
                 let at_first = own().sched_runtime;
-                come_as_others().unwrap();
+                come_as_others();
                 drop(Long::begin());
                 (at_first, own().sched_runtime)
             });

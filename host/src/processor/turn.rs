@@ -24,7 +24,7 @@ use super::thread_time;
 type Waits = Queue<oneshot::Sender<()>>;
 
 /// A turn that took more of the processor is long work.
-const MOMENT: Duration = Duration::from_millis(5);
+const LONG_AFTER: Duration = Duration::from_millis(5);
 
 thread_local! {
     /// The turn that this thread works in.
@@ -283,7 +283,7 @@ impl Current {
     }
 
     fn give_way(&mut self) {
-        if self.long.is_none() && thread_time().saturating_sub(self.begun) > MOMENT {
+        if self.long.is_none() && thread_time().saturating_sub(self.begun) > LONG_AFTER {
             self.long = Some(Long::begin());
         }
         if self.turn.0.gate.waiting.load(Ordering::Relaxed) == 0 {
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    const A_WHILE: Duration = Duration::from_millis(1);
+    const MOMENT: Duration = Duration::from_millis(1);
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_who_loops_and_one_who_floods_have_their_shares_and_no_more() {
@@ -351,7 +351,7 @@ mod tests {
                     let stop = stop.clone();
                     let on = move || {
                         while !stop.load(Ordering::Relaxed) {
-                            work(A_WHILE);
+                            work(MOMENT);
                         }
                     };
                     share.spawn(on).await.unwrap();
@@ -361,13 +361,13 @@ mod tests {
         // More than there are turns, each of which would go on for ever.
         let bad = [&loops, &loops, &floods, &floods, &floods, &floods].map(forever);
         for _ in 0..50 {
-            good.here(|| work(A_WHILE)).await;
+            good.here(|| work(MOMENT)).await;
         }
         stop.store(true, Ordering::Relaxed);
         for bad in bad {
             bad.await.unwrap();
         }
-        assert!(good.used() >= A_WHILE * 50, "{:?}", good.used());
+        assert!(good.used() >= MOMENT * 50, "{:?}", good.used());
         // What each of the bad had beside the other is theirs by halves, whatever the machine does.
         let (one, other) = (loops.used().as_secs_f64(), floods.used().as_secs_f64());
         assert!((0.5..2.0).contains(&(one / other)), "{one} {other}");
@@ -392,7 +392,7 @@ mod tests {
         };
         started.await.unwrap();
         for _ in 0..3 {
-            let waits = tokio::time::timeout(A_WHILE, other.spawn(|| ()));
+            let waits = tokio::time::timeout(MOMENT, other.spawn(|| ()));
             assert!(waits.await.is_err(), "the only turn is taken");
         }
         end.send(()).unwrap();
@@ -405,7 +405,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_is_done_between_turns_counts_once() {
         let share = Share::default();
-        let (inside, outside) = (A_WHILE * 30, A_WHILE * 20);
+        let (inside, outside) = (MOMENT * 30, MOMENT * 20);
         share
             .metered(async {
                 share.here(|| work(inside)).await;
@@ -416,5 +416,30 @@ mod tests {
         let used = share.used();
         assert!(used >= inside + outside, "{used:?}");
         assert!(used < (inside + outside) * 3 / 2, "{used:?}");
+    }
+
+    #[test]
+    fn a_turn_lets_others_go_first_once_it_has_lasted_and_only_then() {
+        use super::super::slice::{self, own_slice};
+
+        let share = Share::default();
+        let slices = std::thread::spawn(move || {
+            slice::come_soon().unwrap();
+            let before = own_slice();
+            let during = |time: Duration| {
+                let place = share.0.clone();
+                assert!(place.gate.change(|queue| queue.take(place.number)));
+                Turn(place).work(|| {
+                    work(time);
+                    own_slice()
+                })
+            };
+            let (short, long) = (during(Duration::ZERO), during(LONG_AFTER * 2));
+            (before, short, long, own_slice())
+        });
+        let (before, short, long, after) = slices.join().unwrap();
+        assert_eq!((short, after), (before, before));
+        // Below Linux 6.12 all are the same.
+        assert!(long > before || before != slice::SHORT, "{long} {before}");
     }
 }
