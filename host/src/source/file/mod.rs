@@ -250,7 +250,8 @@ mod tests {
         let (second, partitions) = assigned(&mut source, Start::At(2)).await;
         assert!(second > first);
         assert_eq!(partitions.len(), 2);
-        fs::write(folder.path().join("b.json"), "b\nc\n").unwrap();
+        // Only grown: one that is written anew is seen to be empty for a moment.
+        append(&folder.path().join("b.json"), "c\n");
         assert_eq!(
             rows(&records(&mut source).await.rows),
             [(2, "c".to_owned())]
