@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::common::{LakeArgs, block_on};
-use crate::control::audit::{Act, Actor, Scope, Unaudited, note};
+use crate::control::audit::{Act, Actor, Audit, Scope, Unaudited};
 use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::pipeline::repair::{RepairError, Repaired, repair};
@@ -93,7 +93,7 @@ async fn note_repair(
     };
     let act = Act::new("table repair", format!("table {table}"), "");
     let (scope, actor) = (Scope::Tenant(tenant), Actor::here());
-    note(lake, scope, &actor, act, ended).await
+    Audit::new(lake, scope).note(&actor, act, ended).await
 }
 
 async fn all(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Vec<String>> {

@@ -103,10 +103,90 @@ impl Scope<'_> {
     }
 }
 
-/// Makes a change, and notes how it ended.
+/// An audit that rows are added to. One that is kept goes on from where its table was; one that is
+/// made anew opens that first, which takes longer the more rows there are.
+pub struct Audit {
+    tenant: Option<Tenant>,
+    journal: Journal,
+}
+
+impl Audit {
+    pub fn new(lake: &Lake, scope: Scope<'_>) -> Self {
+        Self {
+            tenant: scope.tenant().cloned(),
+            journal: Journal::new(lake, &scope.path(), COLUMNS),
+        }
+    }
+
+    /// Notes how a change ended that was made: what is to be said of it, or why it failed.
+    ///
+    /// # Errors
+    /// The row could not be written.
+    pub async fn note(
+        &mut self,
+        actor: &Actor,
+        act: Act,
+        ended: Result<Option<String>, String>,
+    ) -> Result<(), Unaudited> {
+        let (result, detail) = match ended {
+            Ok(detail) => ("done", detail),
+            Err(error) => ("failed", Some(error)),
+        };
+        let texts = [
+            ("tenant", self.tenant.as_ref().map(Tenant::to_string)),
+            ("action", Some(act.action.to_owned())),
+            ("target", Some(act.target.clone())),
+            ("why", Some(act.why).filter(|why| !why.is_empty())),
+            ("by", Some(actor.by.clone())),
+            ("via", Some(actor.via.to_owned())),
+            ("address", Some(actor.address.clone())),
+            ("request", actor.request.clone()),
+            ("result", Some(result.to_owned())),
+            ("detail", detail),
+        ];
+        let row = Row {
+            number: 0,
+            at: crate::environment::now(),
+            texts: texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((name, text?)))
+                .collect(),
+            moments: BTreeMap::new(),
+        };
+        let noted = self.journal.add(&row).await;
+        self.journal.forget_rows();
+        noted.map(drop).map_err(|source| Unaudited {
+            action: act.action,
+            target: act.target,
+            ended: result,
+            source,
+        })
+    }
+
+    /// Makes a change, and notes how it ended.
+    ///
+    /// # Errors
+    /// The outer one says that the row could not be written; the inner one is the change's own.
+    pub async fn of<T, E: fmt::Display>(
+        &mut self,
+        actor: &Actor,
+        act: Act,
+        change: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, Unaudited> {
+        let ended = change.await;
+        let told = match &ended {
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        self.note(actor, act, told).await?;
+        Ok(ended)
+    }
+}
+
+/// Makes a change, and notes how it ended, in an audit that is opened for it.
 ///
 /// # Errors
-/// The outer one says that the row could not be written; the inner one is the change's own.
+/// As [`Audit::of`].
 pub async fn audited<T, E: fmt::Display>(
     lake: &Lake,
     scope: Scope<'_>,
@@ -114,58 +194,7 @@ pub async fn audited<T, E: fmt::Display>(
     act: Act,
     change: impl Future<Output = Result<T, E>>,
 ) -> Result<Result<T, E>, Unaudited> {
-    let ended = change.await;
-    let told = match &ended {
-        Ok(_) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    };
-    note(lake, scope, actor, act, told).await?;
-    Ok(ended)
-}
-
-/// Notes how a change ended that was made: what is to be said of it, or why it failed.
-///
-/// # Errors
-/// The row could not be written.
-pub async fn note(
-    lake: &Lake,
-    scope: Scope<'_>,
-    actor: &Actor,
-    act: Act,
-    ended: Result<Option<String>, String>,
-) -> Result<(), Unaudited> {
-    let (result, detail) = match ended {
-        Ok(detail) => ("done", detail),
-        Err(error) => ("failed", Some(error)),
-    };
-    let texts = [
-        ("tenant", scope.tenant().map(Tenant::to_string)),
-        ("action", Some(act.action.to_owned())),
-        ("target", Some(act.target.clone())),
-        ("why", Some(act.why).filter(|why| !why.is_empty())),
-        ("by", Some(actor.by.clone())),
-        ("via", Some(actor.via.to_owned())),
-        ("address", Some(actor.address.clone())),
-        ("request", actor.request.clone()),
-        ("result", Some(result.to_owned())),
-        ("detail", detail),
-    ];
-    let row = Row {
-        number: 0,
-        at: crate::environment::now(),
-        texts: texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, text?)))
-            .collect(),
-        moments: BTreeMap::new(),
-    };
-    let noted = Journal::new(lake, &scope.path(), COLUMNS).add(&row).await;
-    noted.map(drop).map_err(|source| Unaudited {
-        action: act.action,
-        target: act.target,
-        ended: result,
-        source,
-    })
+    Audit::new(lake, scope).of(actor, act, change).await
 }
 
 /// What was done to a tenant, or without one to the lake, the oldest first.
@@ -230,5 +259,35 @@ mod tests {
         assert_eq!(told, wanted);
         assert_eq!(entries(&lake, Some(&south)).await.unwrap(), []);
         assert_eq!(entries(&lake, None).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_audit_that_is_kept_goes_on_between_others_rows_and_past_a_checkpoint() {
+        let lake = Lake::open("memory:///").unwrap();
+        let north: Tenant = "north".parse().unwrap();
+        let ann = actor();
+        let mut kept = Audit::new(&lake, Scope::Tenant(&north));
+        let mut noted = Vec::new();
+        for number in 0..210 {
+            let target = format!("rule set {number}");
+            let act = Act::new("rules promote", target.clone(), "");
+            let mut other = Audit::new(&lake, Scope::Tenant(&north));
+            let audit = if number % 50 == 7 {
+                &mut other
+            } else {
+                &mut kept
+            };
+            audit.note(&ann, act, Ok(None)).await.unwrap();
+            noted.push(target);
+        }
+        let rows = entries(&lake, Some(&north)).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| row.text("target")).collect();
+        assert_eq!(told, noted);
+        let table = lake.open_table("north/audit").await.unwrap().unwrap();
+        assert_eq!(table.files().count(), 210);
+        let hint = lake
+            .get_blob("north/audit/_delta_log/_last_checkpoint")
+            .await;
+        assert!(hint.unwrap().is_some(), "the log has no checkpoint");
     }
 }

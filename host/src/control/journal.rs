@@ -120,7 +120,14 @@ impl Journal {
     /// # Errors
     /// A lake that can't be written, or a table of that name that is none of ours.
     pub async fn add(&mut self, row: &Row) -> Result<i64, JournalError> {
-        let mut table = match self.table.take() {
+        let mut kept = self.table.take();
+        // One that can't be followed any more, as where somebody restored it, may well be opened.
+        if let Some(table) = &mut kept
+            && table.refresh().await.is_err()
+        {
+            kept = None;
+        }
+        let mut table = match kept {
             Some(table) => table,
             None => self.make().await?,
         };
@@ -132,6 +139,14 @@ impl Journal {
         }
         self.table = Some(table);
         added
+    }
+
+    /// Forgets which files hold the rows, for one who adds some and reads none: what it keeps does not
+    /// grow with the rows that there are.
+    pub fn forget_rows(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.forget_files();
+        }
     }
 
     async fn make(&self) -> Result<Table, LakeError> {

@@ -14,7 +14,7 @@ use super::error::{ApiError, Problem};
 use super::tenants::Why;
 use super::upload::sent;
 use super::{App, Shared, to_its_end};
-use crate::control::audit::{Act, Scope, audited};
+use crate::control::audit::Act;
 use crate::control::token::Right;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
@@ -179,8 +179,7 @@ pub async fn stage(
             known.keep_rules(changes);
             staged.map_err(|error| ApiError::from(error).map(|text| unpacked.told(text)))
         };
-        let scope = Scope::Tenant(&tenant);
-        let staged = audited(&known.lake, scope, &actor, act, change).await??;
+        let staged = known.audited(&tenant, &actor, act, change).await??;
         let status = match staged.already {
             true => axum::http::StatusCode::OK,
             false => axum::http::StatusCode::CREATED,
@@ -211,8 +210,7 @@ pub async fn promote(
             why,
         };
         let change = changes.promote(RuleSetNumber(number), &who);
-        let scope = Scope::Tenant(&tenant);
-        let activated = audited(&known.lake, scope, &actor, act, change).await??;
+        let activated = known.audited(&tenant, &actor, act, change).await??;
         known.keep_rules(changes);
         Ok(Json(answers::activated(&tenant, &activated)))
     })
@@ -246,8 +244,7 @@ pub async fn rollback(
             why: wanted.why,
         };
         let change = changes.rollback(wanted.to, wanted.keep_dimensions, &who);
-        let scope = Scope::Tenant(&tenant);
-        let activated = audited(&known.lake, scope, &actor, act, change).await??;
+        let activated = known.audited(&tenant, &actor, act, change).await??;
         known.keep_rules(changes);
         Ok(Json(answers::activated(&tenant, &activated)))
     })

@@ -15,7 +15,7 @@ use super::auth::{Admitted, Bearer};
 use super::error::{ApiError, Problem};
 use super::tenants::Why;
 use super::{App, Shared, to_its_end};
-use crate::control::audit::{Act, Scope as Audit, audited};
+use crate::control::audit::Act;
 use crate::control::token::Right;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
@@ -104,8 +104,7 @@ async fn shadow(
             why,
         };
         let change = changes.shadow(number, begins, &who);
-        let scope = Audit::Tenant(&tenant);
-        audited(&known.lake, scope, &actor, act, change).await??;
+        known.audited(&tenant, &actor, act, change).await??;
         known.keep_rules(changes);
         Ok(Json(answers::shadow(&tenant, number, begins)))
     })

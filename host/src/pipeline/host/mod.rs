@@ -302,7 +302,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
             meter: meter.unwrap_or_else(|| Arc::new(Meter::default())),
             trust: config.trust.clone(),
             state: State::Running,
-            rules: Arc::default(),
+            kept: Arc::default(),
         };
         known.take_quota(config);
         self.roster.put(tenant, known);

@@ -1,6 +1,7 @@
 //! What a host knows of its tenants, for whoever asks: the server, the page, monitors.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,7 @@ use tokio::sync::Notify;
 use super::super::change::Changes;
 use super::super::config::Config;
 use super::super::meter::Meter;
+use crate::control::audit::{Act, Actor, Audit, Scope, Unaudited};
 use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::plugin::Sandbox;
@@ -54,8 +56,14 @@ pub struct Known {
     /// Whose signatures count.
     pub trust: Trust,
     pub state: State,
-    /// Its rule sets, as they were left by who worked on them last.
-    pub(super) rules: Arc<Mutex<Option<Changes>>>,
+    pub(super) kept: Arc<Mutex<Kept>>,
+}
+
+/// What reads a tenant's tables on from where whoever worked on its rules last left them.
+#[derive(Default)]
+pub(super) struct Kept {
+    rules: Option<Changes>,
+    audit: Option<Audit>,
 }
 
 impl Known {
@@ -70,7 +78,7 @@ impl Known {
         tenant: &Tenant,
         sandbox: &Arc<Sandbox>,
     ) -> Result<Option<Changes>, RuleSetError> {
-        let kept = self.kept_rules().take();
+        let kept = self.kept().rules.take();
         if let Some(mut changes) = kept
             && changes.registry.refresh().await.is_ok()
         {
@@ -87,12 +95,32 @@ impl Known {
     /// Keeps rule sets for the next piece of work, but where tables may go, or come anew.
     pub fn keep_rules(&self, changes: Changes) {
         if self.state == State::Running {
-            *self.kept_rules() = Some(changes);
+            self.kept().rules = Some(changes);
         }
     }
 
-    fn kept_rules(&self) -> MutexGuard<'_, Option<Changes>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Makes a change of it, and notes in its audit how that ended.
+    ///
+    /// # Errors
+    /// As [`Audit::of`].
+    pub async fn audited<T, E: fmt::Display>(
+        &self,
+        tenant: &Tenant,
+        actor: &Actor,
+        act: Act,
+        change: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, Unaudited> {
+        let kept = self.kept().audit.take();
+        let mut audit = kept.unwrap_or_else(|| Audit::new(&self.lake, Scope::Tenant(tenant)));
+        let ended = audit.of(actor, act, change).await?;
+        if self.state == State::Running {
+            self.kept().audit = Some(audit);
+        }
+        Ok(ended)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the quota of its TOML count. Answers whether it is another than before.
@@ -120,7 +148,7 @@ impl Roster {
             meter: meter.clone(),
             trust: config.trust.clone(),
             state: State::Running,
-            rules: Arc::default(),
+            kept: Arc::default(),
         };
         known.take_quota(config);
         roster.put(&config.tenant, known);
@@ -155,7 +183,7 @@ impl Roster {
     pub(super) fn set(&self, tenant: &Tenant, state: State) {
         if let Some(known) = self.lock().get_mut(tenant) {
             known.state = state;
-            known.kept_rules().take();
+            *known.kept() = Kept::default();
         }
     }
 
