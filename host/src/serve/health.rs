@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Shared;
-use crate::pipeline::host::{Known, State as Standing};
+use crate::pipeline::host::{Known, Roster, State as Standing};
 use crate::pipeline::meter;
 
 /// How long it is said that a tenant is slowed, after it was.
@@ -32,7 +32,34 @@ pub struct Readiness {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Ready {
     pub ready: bool,
+    /// What is to be said of the host itself.
+    pub reason: Option<String>,
     pub tenants: Vec<Readiness>,
+}
+
+impl Ready {
+    pub fn of(roster: &Roster) -> Self {
+        // Asked first: a tenant that comes in between is among those that are told.
+        let complete = roster.is_complete();
+        let tenants = roster.all().into_iter();
+        let tenants: Vec<Readiness> = tenants
+            .map(|(tenant, known)| {
+                let (ready, reason) = readiness(&known);
+                let state = known.state.as_str();
+                Readiness {
+                    tenant,
+                    ready,
+                    state,
+                    reason,
+                }
+            })
+            .collect();
+        Self {
+            ready: complete && tenants.iter().all(|tenant| tenant.ready),
+            reason: (!complete).then(|| "the host still takes up its pipelines".to_owned()),
+            tenants,
+        }
+    }
 }
 
 /// Whether the process lives
@@ -42,31 +69,18 @@ pub async fn alive() -> &'static str {
 }
 
 /// Whether every tenant has its rule set and its source. One that was paused counts as ready: it
-/// does what it was told
+/// does what it was told. None is before each pipeline that there was at the start was seen to
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "All are ready", body = Ready),
     (status = 503, description = "Not all are; each says why", body = Ready),
 ))]
 pub async fn ready(State(app): Shared) -> Response {
-    let tenants = app.roster.all().into_iter();
-    let tenants: Vec<Readiness> = tenants
-        .map(|(tenant, known)| {
-            let (ready, reason) = readiness(&known);
-            let state = known.state.as_str();
-            Readiness {
-                tenant,
-                ready,
-                state,
-                reason,
-            }
-        })
-        .collect();
-    let ready = tenants.iter().all(|tenant| tenant.ready);
-    let status = match ready {
+    let said = Ready::of(&app.roster);
+    let status = match said.ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Ready { ready, tenants })).into_response()
+    (status, Json(said)).into_response()
 }
 
 /// Whether a tenant does what it is to do, and what is to be said about it.

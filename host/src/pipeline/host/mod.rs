@@ -163,6 +163,7 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
         for news in std::mem::take(&mut self.first) {
             self.take_up(news).await;
         }
+        self.roster.completed();
     }
 
     /// Waits for the next thing that is to be seen to, and sees to it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -135,6 +136,8 @@ impl Known {
 #[derive(Clone, Default)]
 pub struct Roster {
     known: Arc<Mutex<BTreeMap<Tenant, Known>>>,
+    /// Each pipeline that there was at the start has been seen to.
+    complete: Arc<AtomicBool>,
     changed: Arc<Notify>,
 }
 
@@ -152,6 +155,7 @@ impl Roster {
         };
         known.take_quota(config);
         roster.put(&config.tenant, known);
+        roster.completed();
         roster
     }
 
@@ -164,6 +168,16 @@ impl Roster {
 
     pub fn get(&self, tenant: &Tenant) -> Option<Known> {
         self.lock().get(tenant).cloned()
+    }
+
+    /// Whether each pipeline that there was at the start has been seen to. Before, a tenant may be
+    /// missing.
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    pub(super) fn completed(&self) {
+        self.complete.store(true, Ordering::Release);
     }
 
     /// Has the host look at once at what the lake says about its tenants.
