@@ -63,6 +63,8 @@ pub struct Known {
 /// What reads a tenant's tables on from where whoever worked on its rules last left them.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// Its tables may go, or come anew: nothing is kept of them, however a change ends that is under way.
+    closed: bool,
     rules: Option<Changes>,
     audit: Option<Audit>,
 }
@@ -95,8 +97,9 @@ impl Known {
 
     /// Keeps rule sets for the next piece of work, but where tables may go, or come anew.
     pub fn keep_rules(&self, changes: Changes) {
-        if self.state == State::Running {
-            self.kept().rules = Some(changes);
+        let mut kept = self.kept();
+        if !kept.closed {
+            kept.rules = Some(changes);
         }
     }
 
@@ -114,9 +117,11 @@ impl Known {
         let kept = self.kept().audit.take();
         let mut audit = kept.unwrap_or_else(|| Audit::new(&self.lake, Scope::Tenant(tenant)));
         let ended = audit.of(actor, act, change).await?;
-        if self.state == State::Running {
-            self.kept().audit = Some(audit);
+        let mut kept = self.kept();
+        if !kept.closed {
+            kept.audit = Some(audit);
         }
+        drop(kept);
         Ok(ended)
     }
 
@@ -196,8 +201,12 @@ impl Roster {
 
     pub(super) fn set(&self, tenant: &Tenant, state: State) {
         if let Some(known) = self.lock().get_mut(tenant) {
+            let closed = state != State::Running;
             known.state = state;
-            *known.kept() = Kept::default();
+            *known.kept() = Kept {
+                closed,
+                ..Kept::default()
+            };
         }
     }
 
@@ -207,5 +216,38 @@ impl Roster {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Tenant, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOML: &str = "version = 1\ntenant = \"north\"\n[source]\nkind = \"file\"\npath = \".\"\n\
+        [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n";
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_tables_that_went_while_a_change_was_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("north.toml");
+        std::fs::write(&path, TOML).unwrap();
+        let config = Config::read(&path).unwrap();
+        let lake = Lake::open("memory:///").unwrap();
+        let roster = Roster::of(&config, &lake, &Arc::new(Meter::default()));
+        let (north, actor) = (config.tenant.clone(), Actor::here());
+        let act = || Act::new("rules promote", "rule set 3", "a test");
+        let known = roster.get(&north).unwrap();
+        let change = async { Ok::<_, String>(()) };
+        let done = known.audited(&north, &actor, act(), change).await;
+        assert_eq!(done.unwrap(), Ok(()));
+        assert!(known.kept().audit.is_some());
+        let deleted = async {
+            let by = "ann".to_owned();
+            roster.set(&north, State::Deleted { by });
+            Ok::<_, String>(())
+        };
+        let done = known.audited(&north, &actor, act(), deleted).await;
+        assert_eq!(done.unwrap(), Ok(()));
+        assert!(known.kept().audit.is_none());
     }
 }
