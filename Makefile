@@ -16,6 +16,8 @@ demo: components ## sixty stores start selling, and tables fill before your eyes
 	$(ASSAY) demo $(ARGS)
 
 test languages: CARGO += --config .ci/tests.toml
+# A fifth of the time a test waits for a broker or a clock: one more than there are processors runs.
+test: export RUST_TEST_THREADS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 test: examples ## every test but that of `make languages`
 	@.ci/setup tests
