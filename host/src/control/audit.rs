@@ -163,30 +163,28 @@ impl Audit {
         })
     }
 
-    /// Makes a change, and notes how it ended.
+    /// Notes how a change ended, in the error's words where it failed.
     ///
     /// # Errors
-    /// The outer one says that the row could not be written; the inner one is the change's own.
-    pub async fn of<T, E: fmt::Display>(
+    /// The row could not be written.
+    pub async fn note_end<T, E: fmt::Display>(
         &mut self,
         actor: &Actor,
         act: Act,
-        change: impl Future<Output = Result<T, E>>,
-    ) -> Result<Result<T, E>, Unaudited> {
-        let ended = change.await;
-        let told = match &ended {
+        ended: &Result<T, E>,
+    ) -> Result<(), Unaudited> {
+        let told = match ended {
             Ok(_) => Ok(None),
             Err(error) => Err(error.to_string()),
         };
-        self.note(actor, act, told).await?;
-        Ok(ended)
+        self.note(actor, act, told).await
     }
 }
 
 /// Makes a change, and notes how it ended, in an audit that is opened for it.
 ///
 /// # Errors
-/// As [`Audit::of`].
+/// The outer one says that the row could not be written; the inner one is the change's own.
 pub async fn audited<T, E: fmt::Display>(
     lake: &Lake,
     scope: Scope<'_>,
@@ -194,7 +192,10 @@ pub async fn audited<T, E: fmt::Display>(
     act: Act,
     change: impl Future<Output = Result<T, E>>,
 ) -> Result<Result<T, E>, Unaudited> {
-    Audit::new(lake, scope).of(actor, act, change).await
+    let ended = change.await;
+    let mut audit = Audit::new(lake, scope);
+    audit.note_end(actor, act, &ended).await?;
+    Ok(ended)
 }
 
 /// What was done to a tenant, or without one to the lake, the oldest first.

@@ -179,9 +179,9 @@ impl Columns {
         )
     }
 
+    /// Adds a row to a table that was just read to its end.
     async fn add(&self, table: &mut Table, row: &Row) -> Result<i64, JournalError> {
         loop {
-            table.refresh().await?;
             let number = table.version() + 1;
             let commit = Commit {
                 adds: table.writer().write(&self.batch(row, number)?).await?,
@@ -191,7 +191,9 @@ impl Columns {
             };
             match table.commit(&commit).await {
                 Ok(_) => return Ok(number),
-                Err(CommitError::PartitionTouched { .. } | CommitError::MetadataChanged) => {}
+                Err(CommitError::PartitionTouched { .. } | CommitError::MetadataChanged) => {
+                    table.refresh().await?;
+                }
                 Err(CommitError::Lake(error) | CommitError::Unsettled { source: error, .. }) => {
                     return Err(error.into());
                 }

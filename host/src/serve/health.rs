@@ -69,7 +69,7 @@ pub async fn alive() -> &'static str {
 }
 
 /// Whether every tenant has its rule set and its source. One that was paused counts as ready: it
-/// does what it was told. None is before each pipeline that there was at the start was seen to
+/// does what it was told. The host is not before it has seen to each pipeline of its start
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "All are ready", body = Ready),
     (status = 503, description = "Not all are; each says why", body = Ready),

@@ -106,7 +106,7 @@ impl Known {
     /// Makes a change of it, and notes in its audit how that ended.
     ///
     /// # Errors
-    /// As [`Audit::of`].
+    /// As [`audited`](crate::control::audit::audited).
     pub async fn audited<T, E: fmt::Display>(
         &self,
         tenant: &Tenant,
@@ -114,9 +114,11 @@ impl Known {
         act: Act,
         change: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, Unaudited> {
+        let ended = change.await;
+        // Taken only now: the tables may have gone meanwhile, and what was kept of them with them.
         let kept = self.kept().audit.take();
         let mut audit = kept.unwrap_or_else(|| Audit::new(&self.lake, Scope::Tenant(tenant)));
-        let ended = audit.of(actor, act, change).await?;
+        audit.note_end(actor, act, &ended).await?;
         let mut kept = self.kept();
         if !kept.closed {
             kept.audit = Some(audit);
@@ -221,10 +223,8 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::TOML;
     use super::*;
-
-    const TOML: &str = "version = 1\ntenant = \"north\"\n[source]\nkind = \"file\"\npath = \".\"\n\
-        [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n";
 
     #[tokio::test]
     async fn nothing_is_kept_of_tables_that_went_while_a_change_was_under_way() {

@@ -5,7 +5,7 @@ use super::standing::ANSWER;
 use super::*;
 use crate::plugin::Compiler;
 
-const TOML: &str = "version = 1\ntenant = \"north\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
+pub(super) const TOML: &str = "version = 1\ntenant = \"north\"\n[source]\nkind = \"file\"\npath = \"events\"\n\
     [event.fields]\ntransaction_id = \"string\"\ntimestamp = \"timestamp\"\n";
 
 /// Runs a host of one tenant to its end, whose lake can't be opened so often for such an error.
@@ -79,14 +79,17 @@ async fn a_lake_that_does_not_answer_holds_up_no_other_tenant() {
     let sandbox = Sandbox::new(Compiler::Within).unwrap();
     let roster = Roster::default();
     let host = Host::new(options, open, sandbox, roster.clone()).unwrap();
+    assert!(!roster.is_complete());
     let began = Instant::now();
-    let north_has_begun = async {
-        let north: Tenant = "north".parse().unwrap();
-        let begun = || roster.get(&north).map(|known| known.state) == Some(State::Running);
-        while !begun() && began.elapsed() < 10 * ANSWER {
+    let all_are_seen_to = async {
+        while !roster.is_complete() && began.elapsed() < 10 * ANSWER {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(begun());
+        assert!(roster.is_complete());
+        let north: Tenant = "north".parse().unwrap();
+        let state = roster.get(&north).map(|known| known.state);
+        assert_eq!(state, Some(State::Running));
+        assert_eq!(roster.all().len(), 2);
     };
-    host.run(north_has_begun).await;
+    host.run(all_are_seen_to).await;
 }
