@@ -132,8 +132,8 @@ impl Journal {
             None => self.make().await?,
         };
         let added = self.columns.add(&mut table, row).await;
-        if let Some(due) = table.maintenance()
-            && let Err(error) = due.run().await
+        if table.wants_keeping()
+            && let Err(error) = self.lake.keep_house(&self.path).await
         {
             tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
         }

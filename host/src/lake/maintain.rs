@@ -9,7 +9,7 @@ use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _
 use deltalake::{DeltaTable, DeltaTableError, Path, checkpoints};
 
 use super::log::Log;
-use super::{LakeError, Table, fault, protocol};
+use super::{Lake, LakeError, Packing, Table, fault, protocol};
 
 /// Versions between checkpoints: opening a table reads at most so many, one by one.
 const CHECKPOINT_EVERY: i64 = 200;
@@ -45,7 +45,35 @@ pub struct Maintained {
     pub files_removed: usize,
 }
 
+impl Lake {
+    /// All that keeps a table quick to open, at once: small files are packed, a checkpoint is written,
+    /// and what was replaced long ago is removed. It opens the table for itself, since whoever only
+    /// adds rows has forgotten which files there are.
+    ///
+    /// # Errors
+    /// What the lake says. Nothing is lost by it.
+    pub async fn keep_house(&self, path: &str) -> Result<(), LakeError> {
+        let Some(mut table) = self.open_table(path).await? else {
+            return Ok(());
+        };
+        if let Some(compaction) = table.compaction(Packing::Dense) {
+            compaction.run().await?.commit(&mut table).await?;
+        }
+        table.maintenance_now().run().await.map(drop)
+    }
+}
+
 impl Table {
+    /// Whether so much was committed that [`Lake::keep_house`] is worth it. Asked and answered, it counts
+    /// as done.
+    pub fn wants_keeping(&mut self) -> bool {
+        let wanted = self.version() - self.maintained >= checkpoint_every();
+        if wanted {
+            self.maintained = self.version();
+        }
+        wanted
+    }
+
     /// The work that is due: every 200 versions a checkpoint, and the removal of files that were
     /// replaced longer ago than the table keeps them; every 2,000 versions the log's clean-up.
     /// What is handed out counts as done, so run it.

@@ -152,6 +152,7 @@ impl Changes {
     ) -> Result<Activated, ChangeError> {
         for _ in 0..MOST_TRIES {
             self.registry.refresh().await?;
+            self.registry.reach(number).await?;
             let set = self.registry.set(number)?;
             if set.cause.is_some() {
                 return Err(ChangeError::NotStaged { number });
@@ -165,7 +166,7 @@ impl Changes {
                 return Err(ChangeError::ActiveAlready { number });
             }
             if gated {
-                check_gate(&self.lake, &self.tenant, &self.registry, number).await?;
+                check_gate(&self.lake, &self.tenant, &mut self.registry, number).await?;
             }
             let definition = self.registry.as_activated(number)?;
             let cause = Cause::Promotion { of: number };
@@ -190,6 +191,7 @@ impl Changes {
         who: &Who,
     ) -> Result<(), ChangeError> {
         self.registry.refresh().await?;
+        self.registry.reach(number).await?;
         let set = self.registry.set(number)?;
         if let Some(reason) = set.failed.clone() {
             return Err(ChangeError::Failed { number, reason });
@@ -224,12 +226,14 @@ impl Changes {
             self.registry.refresh().await?;
             let earlier = to.or_else(|| self.registry.before_active());
             let number = earlier.ok_or(ChangeError::NothingEarlier)?;
+            self.registry.reach(number).await?;
             let set = self.registry.set(number)?;
             if set.cause.is_none() && set.promoted.is_none() {
                 return Err(ChangeError::NeverActive { number });
             }
             // A staged set judged as its activation says.
             let judged = set.promoted.unwrap_or(number);
+            self.registry.reach(judged).await?;
             let mut definition = Definition::clone(&self.registry.set(judged)?.definition);
             if keep_dimensions {
                 keep_rows(&mut definition, self.registry.active_definition());

@@ -65,8 +65,8 @@ impl Against {
     /// Reads a rule set's number or `pinned`; without either it is the active one.
     ///
     /// # Errors
-    /// What is neither, and a number that there is not.
-    pub fn of(text: Option<&str>, registry: &Registry) -> Result<Self, WhatIfError> {
+    /// What is neither, a number that there is not, and a lake that can't be read.
+    pub async fn of(text: Option<&str>, registry: &mut Registry) -> Result<Self, WhatIfError> {
         let Some(text) = text else {
             return registry
                 .active()
@@ -80,6 +80,7 @@ impl Against {
         let number = number.map_err(|_| WhatIfError::Against {
             text: text.to_owned(),
         })?;
+        registry.reach(number).await?;
         registry.set(number)?;
         Ok(Self::Set(number))
     }

@@ -1,5 +1,6 @@
 //! One row of the `rulesets` table: a change, who made it, when and why.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -53,11 +54,11 @@ pub enum Cause {
 pub(super) enum Entry {
     /// A set that waits for its promotion, made while `base` was active.
     Stage {
-        definition: Box<Definition>,
+        definition: Arc<Definition>,
         base: Option<RuleSetNumber>,
     },
     Activate {
-        definition: Box<Definition>,
+        definition: Arc<Definition>,
         cause: Cause,
     },
     /// A staged set begins to judge beside the active one, or ends to. There is one at a time.
@@ -74,6 +75,21 @@ pub(super) enum Entry {
         of: RuleSetNumber,
     },
     Repin(Repin),
+}
+
+/// Definitions that were read, each of which many rows may say.
+#[derive(Default)]
+pub(super) struct Definitions(HashMap<String, Arc<Definition>>);
+
+impl Definitions {
+    fn read(&mut self, text: String) -> serde_json::Result<Arc<Definition>> {
+        if let Some(known) = self.0.get(&text) {
+            return Ok(known.clone());
+        }
+        let definition: Arc<Definition> = Arc::new(serde_json::from_str(&text)?);
+        self.0.insert(text, definition.clone());
+        Ok(definition)
+    }
 }
 
 /// A change with its number, moment (µs) and author.
@@ -210,7 +226,12 @@ impl Stored {
     ///
     /// # Errors
     /// A definition that this version can't read.
-    pub fn of(rows: &RecordBatch, row: usize, table: &str) -> Result<Option<Self>, RuleSetError> {
+    pub fn of(
+        rows: &RecordBatch,
+        row: usize,
+        table: &str,
+        definitions: &mut Definitions,
+    ) -> Result<Option<Self>, RuleSetError> {
         let text = |name: &str| {
             let column = column::<StringArray>(rows, name)?;
             column.is_valid(row).then(|| column.value(row).to_owned())
@@ -225,9 +246,10 @@ impl Stored {
             table: table.to_owned(),
             detail,
         };
-        let definition = || {
-            let definition = text("definition").unwrap_or_default();
-            serde_json::from_str(&definition).map_err(|error| unreadable(error.to_string()))
+        let mut definition = || {
+            let text = text("definition").unwrap_or_default();
+            let read = definitions.read(text);
+            read.map_err(|error| unreadable(error.to_string()))
         };
         let set = |name: &str| number(name).map(RuleSetNumber);
         let of = set("ruleset");

@@ -42,6 +42,8 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     pub number: RuleSetNumber,
+    /// Microseconds since 1970.
+    pub at: i64,
     /// Shared with the sets that say the same.
     pub definition: Arc<Definition>,
     /// What activated it; `None` for one that was staged, whose activations have their own numbers.

@@ -6,6 +6,7 @@
 
 mod diff;
 mod entry;
+mod held;
 mod history;
 mod promotion;
 mod ready;

@@ -43,21 +43,17 @@ impl Registry {
         if !matches!(active.cause, Some(Cause::Promotion { .. } | Cause::Toml)) {
             return None;
         }
-        let mut changes = self.history().iter().rev();
-        let since = changes.find(|change| change.number == active.number)?.at;
-        if now.saturating_sub(since) > GUARDED_FOR {
+        if now.saturating_sub(active.at) > GUARDED_FOR {
             return None;
         }
-        let earlier = self.sets().rev().filter(|set| set.number < active.number);
-        let mut earlier = earlier.filter(|set| set.cause.is_some() && set.failed.is_none());
-        let before = earlier.next()?;
+        let before = self.held.earlier().next()?;
         let gate = before.definition.rollback.clone()?;
         Some((before.number, gate))
     }
 
     /// The staged set that judges beside the active one.
     pub fn shadow(&self) -> Option<RuleSetNumber> {
-        let set = self.set(self.shadow?).ok()?;
+        let set = self.set(self.held.shadow?).ok()?;
         (self.state(set) == State::Shadow).then_some(set.number)
     }
 }

@@ -27,6 +27,7 @@ impl Registry {
         if let Some(rules) = self.ready.get(&number) {
             return Ok(rules.clone());
         }
+        self.reach(number).await?;
         let Some(definition) = self.definition(number).cloned() else {
             return Err(RuleSetError::Unknown {
                 number: number.0,
@@ -52,7 +53,9 @@ impl Registry {
     fn make_room(&mut self, newest: RuleSetNumber) {
         while self.ready.len() > MOST_READY {
             let idle = self.ready.iter().find(|(number, rules)| {
-                **number != newest && Some(**number) != self.active && Arc::strong_count(rules) == 1
+                **number != newest
+                    && Some(**number) != self.held.active
+                    && Arc::strong_count(rules) == 1
             });
             let Some(number) = idle.map(|(number, _)| *number) else {
                 return;
@@ -108,8 +111,10 @@ impl Registry {
                 Err(_) => {}
             }
         }
-        let after = self.warmed.max(self.active.unwrap_or(RuleSetNumber(0)));
-        let mut staged = self.sets.values().filter(|set| set.number > after);
+        let after = self
+            .warmed
+            .max(self.held.active.unwrap_or(RuleSetNumber(0)));
+        let mut staged = self.held.sets.values().filter(|set| set.number > after);
         let Some(set) = staged.find(|set| self.state(set).waits()) else {
             return;
         };

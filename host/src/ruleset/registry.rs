@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::entry::{Cause, Entry, Repin, Stored, Who};
-use super::history::{Change, RuleSet, State, told};
+use super::held::Held;
+use super::history::{Change, RuleSet, State};
 use super::ready::lock;
 use super::store::{RuleSetError, Store};
 use crate::lake::Lake;
@@ -17,20 +18,10 @@ use crate::names::{Digest, Offset, Partition, RuleSetNumber, Tenant};
 use crate::plugin::{HostLimits, Sandbox};
 use crate::trust::Trust;
 
-/// How many of the last sets are looked at for the same definition.
-const DEFINITIONS_SHARED: usize = 16;
-
 /// Follows the `rulesets` table of one tenant.
 pub struct Registry {
     pub(super) store: Store,
-    pub(super) sets: BTreeMap<RuleSetNumber, RuleSet>,
-    pub(super) active: Option<RuleSetNumber>,
-    /// The set that the TOML of a host's last start said.
-    toml: Option<RuleSetNumber>,
-    /// The staged set that was last told to judge beside the active one.
-    pub(super) shadow: Option<RuleSetNumber>,
-    repins: Vec<Repin>,
-    history: Vec<Change>,
+    pub(super) held: Held,
     pub(super) ready: BTreeMap<RuleSetNumber, Arc<Rules>>,
     pub(super) workshop: Arc<Mutex<Workshop>>,
     /// A staged set whose components are being compiled, so that its promotion need not wait.
@@ -54,12 +45,7 @@ impl Registry {
         let store = Store::open(lake, tenant).await?;
         let mut registry = Self {
             store,
-            sets: BTreeMap::new(),
-            active: None,
-            toml: None,
-            shadow: None,
-            repins: Vec::new(),
-            history: Vec::new(),
+            held: Held::default(),
             ready: BTreeMap::new(),
             workshop: Arc::new(Mutex::new(Workshop::new(sandbox))),
             warming: None,
@@ -90,66 +76,86 @@ impl Registry {
         refreshed
     }
 
+    /// Has a set at hand that somebody names: an earlier one may have to be read again.
+    ///
+    /// # Errors
+    /// A lake that can't be read.
+    pub async fn reach(&mut self, number: RuleSetNumber) -> Result<(), RuleSetError> {
+        match self.held.ask(number) {
+            true => Ok(()),
+            false => self.reach_all().await,
+        }
+    }
+
+    /// Has every set and change at hand.
+    ///
+    /// # Errors
+    /// A lake that can't be read.
+    pub async fn reach_all(&mut self) -> Result<(), RuleSetError> {
+        if self.held.since.is_none() {
+            return Ok(());
+        }
+        self.store = self.store.anew().await?;
+        self.held = Held {
+            asked: std::mem::take(&mut self.held.asked),
+            ..Held::default()
+        };
+        self.take_up();
+        Ok(())
+    }
+
+    /// Lets go of changes and sets that are neither of late nor count any more, for one who stays:
+    /// what it holds does not grow with the changes that there were.
+    pub fn let_go(&mut self) {
+        self.held.let_go();
+    }
+
     /// The rule set that judges what comes now.
     pub fn active(&self) -> Option<RuleSetNumber> {
-        self.active
+        self.held.active
     }
 
     /// The definition of the rule set that judges what comes now.
     pub fn active_definition(&self) -> Option<&Definition> {
-        self.definition(self.active?)
+        self.definition(self.held.active?)
     }
 
     pub fn definition(&self, number: RuleSetNumber) -> Option<&Definition> {
-        self.sets.get(&number).map(|set| &*set.definition)
+        self.held.sets.get(&number).map(|set| &*set.definition)
     }
 
     /// What the TOML of a host's last start said.
     pub fn toml(&self) -> Option<&Definition> {
-        self.definition(self.toml?)
+        self.definition(self.held.toml?)
     }
 
-    /// Every set, by number.
+    /// The sets of late and those that still count, by number.
     pub fn sets(&self) -> impl DoubleEndedIterator<Item = &RuleSet> {
-        self.sets.values()
+        self.held.sets.values()
     }
 
-    /// A set by its number.
+    /// A set by its number. An earlier one is there after [`Self::reach`].
     ///
     /// # Errors
     /// `NoSuch`.
     pub fn set(&self, number: RuleSetNumber) -> Result<&RuleSet, RuleSetError> {
-        let set = self.sets.get(&number);
+        let set = self.held.sets.get(&number);
         set.ok_or(RuleSetError::NoSuch { number })
     }
 
     /// Where a set stands. A staged one stands where its last activation stands.
     pub fn state(&self, set: &RuleSet) -> State {
-        if set.failed.is_some() {
-            return State::Failed;
-        }
-        if self.active == Some(set.number) {
-            return State::Active;
-        }
-        match (set.cause, set.promoted.and_then(|by| self.sets.get(&by))) {
-            (Some(_), _) => State::Retired,
-            (None, Some(promoted)) => self.state(promoted),
-            (None, None) if self.shadow == Some(set.number) => State::Shadow,
-            (None, None) => State::Staged,
-        }
+        self.held.state(set)
     }
 
     /// The set that judged before the active one, if it was another.
     pub fn before_active(&self) -> Option<RuleSetNumber> {
-        let active = self.active_definition()?;
-        let mut earlier = self.sets.values().rev().filter(|set| {
-            set.cause.is_some() && set.failed.is_none() && *set.definition != *active
-        });
-        earlier.next().map(|set| set.number)
+        self.held.before_active().map(|set| set.number)
     }
 
+    /// The last changes, the oldest first; all of them after [`Self::reach_all`].
     pub fn history(&self) -> &[Change] {
-        &self.history
+        &self.held.history
     }
 
     /// Stages a definition, whose blobs must be stored.
@@ -163,8 +169,8 @@ impl Registry {
         at: i64,
     ) -> Result<RuleSetNumber, RuleSetError> {
         let entry = Entry::Stage {
-            definition: Box::new(definition.clone()),
-            base: self.active,
+            definition: Arc::new(definition.clone()),
+            base: self.held.active,
         };
         self.add(who, at, &entry).await
     }
@@ -182,7 +188,7 @@ impl Registry {
         at: i64,
     ) -> Result<Option<RuleSetNumber>, RuleSetError> {
         let entry = Entry::Activate {
-            definition: Box::new(definition.clone()),
+            definition: Arc::new(definition.clone()),
             cause,
         };
         let overtaken = |others: &[Stored]| {
@@ -207,7 +213,7 @@ impl Registry {
         by: &str,
         at: i64,
     ) -> Result<(), RuleSetError> {
-        let mut earlier = self.sets.range(..failed).rev();
+        let mut earlier = self.held.sets.range(..failed).rev();
         let before = earlier.find(|(_, set)| set.cause.is_some() && set.failed.is_none());
         let Some((of, before)) = before else {
             return Err(RuleSetError::NothingBefore { failed });
@@ -272,6 +278,7 @@ impl Registry {
     /// # Errors
     /// A rule set that there is not, or a lake that can't be written.
     pub async fn repin(&mut self, repin: &Repin, who: &Who, at: i64) -> Result<(), RuleSetError> {
+        self.reach(repin.number).await?;
         self.set(repin.number)?;
         self.add(who, at, &Entry::Repin(repin.clone()))
             .await
@@ -299,7 +306,8 @@ impl Registry {
         pinned: RuleSetNumber,
     ) -> (RuleSetNumber, Offset) {
         let ours = || {
-            self.repins
+            self.held
+                .repins
                 .iter()
                 .filter(|repin| repin.partition == *partition)
         };
@@ -316,7 +324,7 @@ impl Registry {
 
     /// Whether any rows were re-pinned.
     pub fn has_repins(&self) -> bool {
-        !self.repins.is_empty()
+        !self.held.repins.is_empty()
     }
 
     /// The number that the next change will have, unless another is quicker.
@@ -325,7 +333,7 @@ impl Registry {
     }
 
     fn last(&self) -> RuleSetNumber {
-        let last = self.history.last();
+        let last = self.held.history.last();
         last.map_or(RuleSetNumber(0), |change| change.number)
     }
 
@@ -350,95 +358,8 @@ impl Registry {
     }
 
     fn take_up(&mut self) {
-        for Stored {
-            version,
-            at,
-            who,
-            entry,
-        } in self.store.take()
-        {
-            let number = RuleSetNumber(version);
-            let what = told(number, &entry);
-            match entry {
-                Entry::Stage { definition, base } => {
-                    let definition = self.shared(*definition);
-                    self.sets.insert(
-                        number,
-                        RuleSet {
-                            number,
-                            definition,
-                            cause: None,
-                            base,
-                            promoted: None,
-                            failed: None,
-                        },
-                    );
-                }
-                Entry::Activate { definition, cause } => {
-                    self.activated(number, *definition, cause, &who);
-                }
-                Entry::Shadow { of, begins: true } => self.shadow = Some(of),
-                Entry::Shadow { of, begins: false } => {
-                    self.shadow.take_if(|shadow| *shadow == of);
-                }
-                Entry::Fail { number } => self.failed(number, &who),
-                Entry::Toml { of } => self.toml = Some(of),
-                Entry::Repin(repin) => self.repins.push(repin),
-            }
-            self.history.push(Change {
-                number,
-                at,
-                who,
-                what,
-            });
-        }
-    }
-
-    fn activated(
-        &mut self,
-        number: RuleSetNumber,
-        definition: Definition,
-        cause: Cause,
-        who: &Who,
-    ) {
-        match cause {
-            Cause::Toml => self.toml = Some(number),
-            Cause::Promotion { of } => {
-                if let Some(staged) = self.sets.get_mut(&of) {
-                    staged.promoted = Some(number);
-                }
-            }
-            Cause::Failure { failed, .. } => self.failed(failed, who),
-            Cause::Rollback { .. } | Cause::Dimension => {}
-        }
-        let definition = self.shared(definition);
-        self.sets.insert(
-            number,
-            RuleSet {
-                number,
-                definition,
-                cause: Some(cause),
-                base: None,
-                promoted: None,
-                failed: None,
-            },
-        );
-        self.active = Some(number);
-    }
-
-    /// Swaps go to and fro between a few definitions, each of which is held once.
-    fn shared(&self, definition: Definition) -> Arc<Definition> {
-        let last = self.sets.values().rev().take(DEFINITIONS_SHARED);
-        let mut same = last.filter(|set| *set.definition == definition);
-        match same.next() {
-            Some(set) => set.definition.clone(),
-            None => Arc::new(definition),
-        }
-    }
-
-    fn failed(&mut self, number: RuleSetNumber, who: &Who) {
-        if let Some(set) = self.sets.get_mut(&number) {
-            set.failed = Some(who.why.clone());
+        for stored in self.store.take() {
+            self.held.take(stored);
         }
     }
 }

@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use bytes::Bytes;
 use futures::future::try_join_all;
 
-use super::entry::{Entry, Stored, Who, schema};
+use super::entry::{Definitions, Entry, Stored, Who, schema};
 use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
 use crate::medallion::layer::{LayerError, commit_of, evolved};
 use crate::medallion::rules::RulesError;
@@ -34,6 +34,8 @@ pub enum RuleSetError {
         "rule set {number} is not in {table}; rows name it, so the table was damaged or replaced: restore it"
     )]
     Unknown { number: i64, table: String },
+    #[error("{table} is gone; was the tenant deleted?")]
+    Gone { table: String },
     #[error("there is no rule set {number}; `assay rules history` lists them")]
     NoSuch { number: RuleSetNumber },
     #[error(
@@ -76,6 +78,23 @@ impl Store {
         let table = lake
             .create_table(&format!("{tenant}/rulesets"), &spec)
             .await?;
+        Self::read_from(lake, tenant, table).await
+    }
+
+    /// The same store, with all that there is to be taken once more.
+    ///
+    /// # Errors
+    /// `Gone`, or a lake that can't be read.
+    pub async fn anew(&self) -> Result<Self, RuleSetError> {
+        let path = self.table.path();
+        let table = self.lake.open_table(path).await?;
+        let gone = || RuleSetError::Gone {
+            table: path.to_owned(),
+        };
+        Self::read_from(&self.lake, &self.tenant, table.ok_or_else(gone)?).await
+    }
+
+    async fn read_from(lake: &Lake, tenant: &Tenant, table: Table) -> Result<Self, RuleSetError> {
         let unread = table.files().cloned().collect();
         let mut store = Self {
             lake: lake.clone(),
@@ -96,9 +115,11 @@ impl Store {
 
     /// Reads what was changed since the last look.
     pub async fn refresh(&mut self) -> Result<(), RuleSetError> {
-        let seen = self.table.refresh().await?;
-        self.unread
-            .extend(seen.into_iter().flat_map(|seen| seen.added));
+        for seen in self.table.refresh().await? {
+            // Of versions that are read one by one, one that only packs rows has none that is new.
+            let new = |file: &File| seen.reloaded || file.data_change;
+            self.unread.extend(seen.added.into_iter().filter(new));
+        }
         self.read().await
     }
 
@@ -111,8 +132,8 @@ impl Store {
         entry: &Entry,
         obsolete: impl Fn(&[Stored]) -> bool,
     ) -> Result<Option<RuleSetNumber>, RuleSetError> {
-        self.refresh().await?;
         self.keep_house().await;
+        self.refresh().await?;
         loop {
             if obsolete(&self.news) {
                 return Ok(None);
@@ -161,8 +182,8 @@ impl Store {
 
     /// Opening the table must not take longer with each change that there ever was.
     async fn keep_house(&mut self) {
-        if let Some(due) = self.table.maintenance()
-            && let Err(error) = due.run().await
+        if self.table.wants_keeping()
+            && let Err(error) = self.lake.keep_house(self.table.path()).await
         {
             tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
         }
@@ -199,11 +220,12 @@ impl Store {
     async fn read(&mut self) -> Result<(), RuleSetError> {
         let reader = self.table.reader();
         let mut stored = Vec::with_capacity(self.unread.len());
+        let mut definitions = Definitions::default();
         for some in self.unread.chunks(READS) {
             let reads = some.iter().map(|file| reader.read(file, None));
             for rows in try_join_all(reads).await?.iter().flatten() {
                 for row in 0..rows.num_rows() {
-                    stored.extend(Stored::of(rows, row, self.table.path())?);
+                    stored.extend(Stored::of(rows, row, self.table.path(), &mut definitions)?);
                 }
             }
         }

@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
 
 use super::entry::schema;
+use super::held::CHANGES_HELD;
 use super::{Cause, Registry, State, Who};
 use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::Definition;
@@ -335,4 +336,76 @@ async fn a_table_that_others_packed_tells_nothing_twice() {
     let anew = open(&lake).await;
     assert_eq!(told(&anew), told(&registry));
     assert_eq!(anew.active(), registry.active());
+}
+
+/// What a set is to whoever asks: where it stands, and what it says.
+fn told(registry: &Registry, of: RuleSetNumber) -> (State, Definition, Option<String>) {
+    let set = registry.set(of).unwrap();
+    let definition = Definition::clone(&set.definition);
+    (registry.state(set), definition, set.failed.clone())
+}
+
+#[tokio::test]
+async fn what_is_held_does_not_grow_with_the_changes_and_what_counts_or_is_asked_for_is_at_hand() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    let zoned = |of: usize| definition(&format!("zone {of}"));
+    let first = registry.activate(&zoned(0), Cause::Toml, &who(), 0).await;
+    let first = first.unwrap().unwrap();
+    let waits = registry.stage(&zoned(1), &who(), 1).await.unwrap();
+    let fails = registry.stage(&zoned(2), &who(), 2).await.unwrap();
+    registry.fail(fails, &who(), 3).await.unwrap();
+    let mut most = (0, 0);
+    for swap in 3..230 {
+        let of = registry.stage(&zoned(swap), &who(), 4).await.unwrap();
+        let cause = Cause::Promotion { of };
+        let promoted = registry.activate(&zoned(swap), cause, &who(), 5).await;
+        promoted.unwrap().unwrap();
+        registry.let_go();
+        most = (
+            most.0.max(registry.history().len()),
+            most.1.max(registry.sets().count()),
+        );
+    }
+    assert!(most.0 <= 2 * CHANGES_HELD + 2, "{most:?}");
+    assert!(most.1 <= 2 * CHANGES_HELD + 8, "{most:?}");
+    assert!(registry.set(fails).is_err(), "it is held");
+
+    // What counts is held all the same.
+    assert_eq!(told(&registry, waits).0, State::Staged);
+    assert!(registry.set(first).is_ok(), "{waits} was staged over it");
+    let before = registry.before_active().unwrap();
+    assert_eq!(registry.definition(before), Some(&zoned(228)));
+
+    // Whoever asks for another finds what one finds who read all.
+    let whole = open(&lake).await;
+    assert_eq!(whole.history().len(), 4 + 2 * 227);
+    for set in whole.sets() {
+        registry.reach(set.number).await.unwrap();
+        assert_eq!(told(&registry, set.number), told(&whole, set.number));
+        registry.let_go();
+        assert_eq!(told(&registry, set.number), told(&whole, set.number));
+    }
+    let sets = registry.sets().count();
+    assert!(sets <= (2 + 8) * CHANGES_HELD + 8, "{sets} are held");
+    registry.rules(fails).await.unwrap();
+    let unknown = registry.reach(number(i64::MIN)).await;
+    assert!(unknown.is_ok() && registry.set(number(i64::MIN)).is_err());
+    registry.reach_all().await.unwrap();
+    let told = |registry: &Registry| {
+        let changes = registry.history().iter();
+        changes
+            .map(|one| (one.number, one.what.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&registry), told(&whole));
+
+    // The table itself does not become slower to open with each change either.
+    let table = lake.open_table("north/rulesets").await.unwrap().unwrap();
+    let files = table.files().count();
+    assert!(
+        files < 220,
+        "{files} files for {} changes",
+        whole.history().len()
+    );
 }

@@ -87,7 +87,8 @@ pub async fn history(
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
 ) -> Result<Json<Value>, ApiError> {
-    let (known, changes) = readable(&app, &bearer, &tenant).await?;
+    let (known, mut changes) = readable(&app, &bearer, &tenant).await?;
+    changes.registry.reach_all().await?;
     let history = answers::history(&changes.registry);
     known.keep_rules(changes);
     Ok(Json(history))
@@ -103,7 +104,8 @@ pub async fn show(
     bearer: Bearer,
     Path((tenant, number)): Path<(Tenant, i64)>,
 ) -> Result<Json<Value>, ApiError> {
-    let (known, changes) = readable(&app, &bearer, &tenant).await?;
+    let (known, mut changes) = readable(&app, &bearer, &tenant).await?;
+    changes.registry.reach(RuleSetNumber(number)).await?;
     let set = answers::set(&changes.registry, RuleSetNumber(number));
     known.keep_rules(changes);
     Ok(Json(set?))
@@ -120,16 +122,18 @@ pub async fn diff(
     Path((tenant, number)): Path<(Tenant, i64)>,
     Query(Against { against }): Query<Against>,
 ) -> Result<Json<Value>, ApiError> {
-    let (known, changes) = readable(&app, &bearer, &tenant).await?;
-    let registry = &changes.registry;
+    let (known, mut changes) = readable(&app, &bearer, &tenant).await?;
+    let registry = &mut changes.registry;
     let (to, from) = (RuleSetNumber(number), against.or(registry.active()));
     let Some(from) = from else {
         let name = "name one with ?against=";
         return Err(ApiError::conflict("no rule set is active", name));
     };
-    let (before, after) = (registry.set(from)?, registry.set(to)?);
-    let (before, after) = (&*before.definition, &*after.definition);
-    let found = changes.compare(before, after, &BTreeMap::new()).await;
+    registry.reach(from).await?;
+    registry.reach(to).await?;
+    let definition = |number| registry.set(number).map(|set| set.definition.clone());
+    let (before, after) = (definition(from)?, definition(to)?);
+    let found = changes.compare(&before, &after, &BTreeMap::new()).await;
     known.keep_rules(changes);
     Ok(Json(answers::differences(from, to, &found)))
 }

@@ -126,9 +126,10 @@ pub async fn report(
     Path((tenant, number)): Path<(Tenant, i64)>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, .. } = app.admit(&bearer, &tenant, Right::Compare).await?;
-    let changes = app.rules(&known, &tenant).await?;
-    let registry = &changes.registry;
+    let mut changes = app.rules(&known, &tenant).await?;
+    let registry = &mut changes.registry;
     let number = RuleSetNumber(number);
+    registry.reach(number).await?;
     let state = registry.state(registry.set(number)?).as_str();
     let found = merged(&known.lake, &tenant, registry, number, None).await?;
     let found = found.ok_or_else(|| {
@@ -162,8 +163,9 @@ pub async fn what_if(
     let place = place.map_err(|_| ApiError::busy("asking what-if"))?;
     let mut registry = app.rules(&known, &tenant).await?.registry;
     let number = RuleSetNumber(number);
+    registry.reach(number).await?;
     registry.check_trust_in(number)?;
-    let against = Against::of(asked.against.as_deref(), &registry)?;
+    let against = Against::of(asked.against.as_deref(), &mut registry).await?;
     let scope = Scope::of(&Written {
         from: asked.from,
         to: asked.to,

@@ -218,9 +218,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 json,
             } => {
                 let lake = lake.existing()?;
-                let changes = existing(&lake, &tenant).await?;
+                let mut registry = existing(&lake, &tenant).await?.registry;
                 let number = number.map(RuleSetNumber);
-                report::show(&lake, &tenant, &changes.registry, number, json).await
+                report::show(&lake, &tenant, &mut registry, number, json).await
             }
             Verb::WhatIf(args) => what_if::run(args).await,
             Verb::Promote {

@@ -21,7 +21,7 @@ const SAMPLES: usize = 2;
 pub(super) async fn show(
     lake: &Lake,
     tenant: &Tenant,
-    registry: &Registry,
+    registry: &mut Registry,
     number: Option<RuleSetNumber>,
     as_json: bool,
 ) -> anyhow::Result<()> {

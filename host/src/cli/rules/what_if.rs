@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let lake = args.lake.existing()?;
     let mut changes = existing(&lake, &tenant).await?;
     let registry = &mut changes.registry;
-    let against = Against::of(args.against.as_deref(), registry)?;
+    let against = Against::of(args.against.as_deref(), registry).await?;
     let mut said = Instant::now();
     let found = what_if(
         &lake,

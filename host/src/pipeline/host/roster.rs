@@ -96,7 +96,8 @@ impl Known {
     }
 
     /// Keeps rule sets for the next piece of work, but where tables may go, or come anew.
-    pub fn keep_rules(&self, changes: Changes) {
+    pub fn keep_rules(&self, mut changes: Changes) {
+        changes.registry.let_go();
         let mut kept = self.kept();
         if !kept.closed {
             kept.rules = Some(changes);

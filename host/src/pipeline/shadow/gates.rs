@@ -3,7 +3,6 @@
 use super::report::merged;
 use crate::lake::Lake;
 use crate::medallion::compare::exceeded;
-use crate::medallion::layer::LayerError;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::change::ChangeError;
 use crate::ruleset::Registry;
@@ -15,18 +14,17 @@ use crate::ruleset::Registry;
 pub async fn check_gate(
     lake: &Lake,
     tenant: &Tenant,
-    registry: &Registry,
+    registry: &mut Registry,
     number: RuleSetNumber,
 ) -> Result<(), ChangeError> {
     let Some(active) = registry.active() else {
         return Ok(());
     };
     let definition = registry.definition(active);
-    let Some(gate) = definition.and_then(|active| active.promotion.as_ref()) else {
+    let Some(gate) = definition.and_then(|active| active.promotion.clone()) else {
         return Ok(());
     };
-    let report = merged(lake, tenant, registry, number, Some(active));
-    let report = report.await.map_err(LayerError::from)?;
+    let report = merged(lake, tenant, registry, number, Some(active)).await?;
     let rows = report.as_ref().map_or(0, |report| report.comparison.rows);
     let mut missing = Vec::new();
     if rows < gate.rows {
@@ -36,7 +34,7 @@ pub async fn check_gate(
         ));
     }
     if let Some(report) = &report {
-        missing.extend(exceeded(gate, &report.comparison));
+        missing.extend(exceeded(&gate, &report.comparison));
     }
     match missing.is_empty() {
         true => Ok(()),

@@ -24,7 +24,7 @@ pub use self::guard::{Guard, Undo};
 pub use self::report::{Coverage, Merged, Report, merged};
 use self::slot::{Slot, Stage};
 use self::thread::{Beside, Purpose};
-use self::tidy::{over, tidy};
+use self::tidy::{Over, tidy};
 use super::breaker::{self, Breaker};
 use super::change::{now, user};
 use super::config::{BreakerConfig, Config};
@@ -75,7 +75,7 @@ impl Shadow {
         } = self;
         let is_over = |seen: &mut Seen| Some((seen.number, seen.against)) != pair;
         meter.stands(|standing| drop(standing.shadow.take_if(is_over)));
-        let ended = over(registry);
+        let ended = Over::of(registry);
         let start = |staged: Rules| {
             tokio::spawn(tidy(lake.clone(), tenant.clone(), ended).in_current_span());
             let reporter = Reporter {

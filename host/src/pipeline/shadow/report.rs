@@ -9,6 +9,7 @@ use crate::lake::{Lake, LakeError};
 use crate::medallion::compare::Comparison;
 use crate::names::{RuleSetNumber, Tenant};
 use crate::ruleset::Registry;
+use crate::ruleset::RuleSetError;
 
 /// What one host found since the shadow began there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,15 +102,18 @@ async fn read(
 pub async fn merged(
     lake: &Lake,
     tenant: &Tenant,
-    registry: &Registry,
+    registry: &mut Registry,
     number: RuleSetNumber,
     against: Option<RuleSetNumber>,
-) -> Result<Option<Merged>, LakeError> {
+) -> Result<Option<Merged>, RuleSetError> {
     let mut reports = read(lake, tenant, number).await?;
     let last = reports.iter().map(|report| report.against).max();
     let Some(against) = against.or(last) else {
         return Ok(None);
     };
+    for report in &reports {
+        registry.reach(report.against).await?;
+    }
     reports
         .retain(|report| report.against == against || registry.are_alike(report.against, against));
     Ok(reports.into_iter().fold(None, |all, report| {

@@ -11,29 +11,41 @@ use crate::ruleset::{Registry, State};
 /// Sets that are over and whose reports stay: what somebody may still want to look up.
 const KEPT: usize = 10;
 
-/// The sets that are over: they judged once, or could not be taken up.
-pub(super) fn over(registry: &Registry) -> BTreeSet<RuleSetNumber> {
-    let over = |set: &&_| matches!(registry.state(set), State::Retired | State::Failed);
-    let sets = registry.sets().filter(over);
-    sets.map(|set| set.number).collect()
+/// Which sets are over: they judged once, or could not be taken up.
+pub(super) struct Over {
+    /// Of the sets that the tenant has, those that are not.
+    others: BTreeSet<RuleSetNumber>,
+    /// The number that its next one will have.
+    next: RuleSetNumber,
+}
+
+impl Over {
+    pub(super) fn of(registry: &Registry) -> Self {
+        let over = |set: &&_| matches!(registry.state(set), State::Retired | State::Failed);
+        let others = registry.sets().filter(|set| !over(set));
+        Self {
+            others: others.map(|set| set.number).collect(),
+            next: registry.next(),
+        }
+    }
+
+    fn holds(&self, number: RuleSetNumber) -> bool {
+        number < self.next && !self.others.contains(&number)
+    }
 }
 
 /// Removes what sets that are over were found to do, but for the last of them.
-pub(super) async fn tidy(lake: Lake, tenant: Tenant, over: BTreeSet<RuleSetNumber>) {
+pub(super) async fn tidy(lake: Lake, tenant: Tenant, over: Over) {
     if let Err(error) = remove(&lake, &tenant, &over).await {
         tracing::warn!(%error, "old reports of shadows are not removed; it is tried again as the next shadow begins");
     }
 }
 
-async fn remove(
-    lake: &Lake,
-    tenant: &Tenant,
-    over: &BTreeSet<RuleSetNumber>,
-) -> Result<(), LakeError> {
+async fn remove(lake: &Lake, tenant: &Tenant, over: &Over) -> Result<(), LakeError> {
     let folders = lake.list_folders(&reports(tenant)).await?;
     let numbers = folders.iter().filter_map(|name| name.parse().ok());
     let mut old: Vec<RuleSetNumber> = numbers.map(RuleSetNumber).collect();
-    old.retain(|number| over.contains(number));
+    old.retain(|number| over.holds(*number));
     old.sort_unstable();
     old.truncate(old.len().saturating_sub(KEPT));
     for number in old {

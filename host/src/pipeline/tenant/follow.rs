@@ -27,6 +27,7 @@ impl TenantLayers {
             rules = self.follow_active().await?;
         }
         self.shadow.follow(&mut self.registry, &rules).await;
+        self.registry.let_go();
         self.note_usage(&rules);
         Ok(rules)
     }
