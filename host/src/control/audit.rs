@@ -285,7 +285,7 @@ mod tests {
         let told: Vec<_> = rows.iter().map(|row| row.text("target")).collect();
         assert_eq!(told, noted);
         let table = lake.open_table("north/audit").await.unwrap().unwrap();
-        assert_eq!(table.files().count(), 210);
+        assert!(table.files().count() < 100, "its rows were not packed");
         let hint = lake
             .get_blob("north/audit/_delta_log/_last_checkpoint")
             .await;

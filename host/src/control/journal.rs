@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use futures::future::try_join_all;
 
 use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
-use crate::medallion::layer::{column, commit_of};
+use crate::medallion::layer::{column, commit_of, retention};
 use crate::medallion::rules::timestamp_type;
 
 /// Files that are read at once: each holds one row.
@@ -154,7 +154,7 @@ impl Journal {
             schema: Arc::new(self.columns.schema()),
             partition_by: Vec::new(),
             description: self.columns.description.to_owned(),
-            properties: BTreeMap::new(),
+            properties: retention(),
         };
         self.lake.create_table(&self.path, &spec).await
     }

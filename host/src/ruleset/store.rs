@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 
 use super::entry::{Definitions, Entry, Stored, Who, schema};
 use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
-use crate::medallion::layer::{LayerError, commit_of, evolved};
+use crate::medallion::layer::{LayerError, commit_of, evolved, retention};
 use crate::medallion::rules::RulesError;
 use crate::names::{Digest, RuleSetNumber, Tenant};
 
@@ -73,7 +73,7 @@ impl Store {
             schema: Arc::new(schema()),
             partition_by: Vec::new(),
             description: "Which rule set judges, since when, and what each of them is".into(),
-            properties: BTreeMap::new(),
+            properties: retention(),
         };
         let table = lake
             .create_table(&format!("{tenant}/rulesets"), &spec)

@@ -178,3 +178,29 @@ async fn a_replaced_file_is_removed_when_its_time_is_over_and_a_live_one_never()
     assert!(there(kept).await);
     assert_eq!(everything(&table).await.len(), 2);
 }
+
+#[tokio::test]
+async fn house_is_kept_for_one_who_adds_rows_and_forgot_which_files_there_are() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut table = lake.create_table("north/gold", &spec()).await.unwrap();
+    for store in 0..250 {
+        add(&mut table, store, "a").await;
+        table.forget_files();
+        assert_eq!(table.wants_keeping(), store == 198);
+    }
+    let rows = everything(&lake.open_table("north/gold").await.unwrap().unwrap()).await;
+    assert_eq!(rows.len(), 250);
+    lake.keep_house("north/gold").await.unwrap();
+    let mut kept = lake.open_table("north/gold").await.unwrap().unwrap();
+    assert_eq!(kept.files().count(), 1);
+    assert_eq!(everything(&kept).await, rows);
+    let hint = kept.log.hint().await.unwrap();
+    assert_eq!(hint, Some(kept.version()));
+
+    // It goes on past what was done beside it.
+    add(&mut table, 250, "a").await;
+    kept.refresh().await.unwrap();
+    assert_eq!(kept.files().count(), 2);
+    assert_eq!(everything(&kept).await.len(), 251);
+    lake.keep_house("north/none").await.unwrap();
+}
