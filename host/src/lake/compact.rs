@@ -32,6 +32,9 @@ const SMALL: i64 = 16 << 20;
 /// What is packed at once, in bytes: the new file waits in memory until it is whole.
 const INPUT: i64 = 64 << 20;
 
+/// Rows that are decoded at once: those of some tables are kilobytes each.
+const BATCH: usize = 1_024;
+
 /// The most files that are packed at once: one commit names them all.
 const MOST_FILES: usize = 1_000;
 
@@ -78,7 +81,7 @@ impl Table {
         Some(Compaction {
             log: self.log.clone(),
             files,
-            reader: self.reader(),
+            reader: self.reader().with_batch(BATCH),
             writer: self.writer().with_packing(packing),
             damaged: Arc::clone(&self.damaged),
         })

@@ -56,10 +56,16 @@ impl Lake {
         let Some(mut table) = self.open_table(path).await? else {
             return Ok(());
         };
+        let mut packed = Ok(());
         if let Some(compaction) = table.compaction(Packing::Dense) {
-            compaction.run().await?.commit(&mut table).await?;
+            packed = match compaction.run().await {
+                Ok(done) => done.commit(&mut table).await.map(drop),
+                Err(error) => Err(error),
+            };
         }
-        table.maintenance_now().run().await.map(drop)
+        // What can't be packed is no reason to do without a checkpoint.
+        table.maintenance_now().run().await?;
+        packed
     }
 }
 
@@ -107,12 +113,7 @@ impl Table {
         let retention = self.duration("delta.deletedFileRetentionDuration", FILE_RETENTION);
         let before = now_less(retention);
         let live = &mut self.state.live;
-        let (expired, kept): (Vec<_>, Vec<_>) = live
-            .tombstones
-            .drain(..)
-            .partition(|gone| gone.since < before);
-        live.tombstones = kept;
-        let expired = expired.into_iter().map(|gone| gone.path);
+        let expired = live.tombstones.take(before).into_iter();
         expired
             .filter(|path| !live.files.contains_key(path))
             .collect()

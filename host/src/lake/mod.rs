@@ -35,6 +35,7 @@ mod storm;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod write;
 
 pub use cloud::is_object_store;

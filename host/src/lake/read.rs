@@ -25,7 +25,7 @@ use super::state::State;
 use super::{File, LakeError, PartitionValues};
 use crate::processor::{Share, give_way};
 
-/// Rows a batch: what one call of a component takes.
+/// Rows a batch, unless it is said: what one call of a component takes.
 const BATCH: usize = 8_192;
 
 /// Reads files of one table. A clone reads from the same table.
@@ -35,6 +35,7 @@ pub struct FileReader {
     table: Arc<str>,
     schema: SchemaRef,
     share: Share,
+    batch: usize,
 }
 
 /// A file that is open and not decoded yet.
@@ -49,6 +50,7 @@ struct Wanted {
     values: PartitionValues,
     schema: SchemaRef,
     within: Option<(String, Range<i64>)>,
+    batch: usize,
 }
 
 enum Held {
@@ -64,7 +66,15 @@ impl FileReader {
             table: Arc::clone(&log.table),
             schema: Arc::clone(&state.schema),
             share: log.share.clone(),
+            batch: BATCH,
         }
+    }
+
+    /// Has rows come so many at a time at most: what is decoded at once takes memory.
+    #[must_use]
+    pub fn with_batch(mut self, rows: usize) -> Self {
+        self.batch = rows;
+        self
     }
 
     /// Reads a file's rows in order: the columns asked for, in the order asked for, or all of the
@@ -137,6 +147,7 @@ impl FileReader {
                 values: file.partition_values.clone(),
                 schema,
                 within: None,
+                batch: self.batch,
             },
             name,
         })
@@ -207,7 +218,7 @@ impl Wanted {
         Ok(builder
             .with_row_groups(groups)
             .with_projection(mask)
-            .with_batch_size(BATCH)
+            .with_batch_size(self.batch)
             .build()?)
     }
 

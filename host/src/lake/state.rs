@@ -9,6 +9,7 @@ use futures::{StreamExt as _, stream};
 use super::action::{self, Action, Add, CommitInfo, Metadata, Protocol};
 use super::file::{File, Names};
 use super::log::Log;
+use super::tombstones::Tombstones;
 use super::{LakeError, checkpoint, columns, path, protocol};
 
 /// How many versions are fetched at once when a table is opened.
@@ -44,11 +45,10 @@ pub struct Seen {
     pub reloaded: bool,
 }
 
-/// A file that was removed, and since when, in milliseconds since 1970.
-#[derive(Clone, Debug)]
-pub(super) struct Tombstone {
-    pub(super) path: String,
-    pub(super) since: i64,
+/// A file that a version removed, and since when, in milliseconds since 1970.
+struct Removed {
+    path: String,
+    since: i64,
 }
 
 /// A table at one version.
@@ -67,7 +67,7 @@ pub(super) struct State {
 pub(super) struct Live {
     pub(super) transactions: BTreeMap<String, Transaction>,
     pub(super) files: BTreeMap<String, File>,
-    pub(super) tombstones: Vec<Tombstone>,
+    pub(super) tombstones: Tombstones,
     /// Why nothing may be committed to this table any more.
     pub(super) stopped: Option<String>,
     names: Names,
@@ -81,7 +81,7 @@ struct Changes {
     metadata: Option<Metadata>,
     txns: Vec<action::Txn>,
     added: Vec<File>,
-    removed: Vec<Tombstone>,
+    removed: Vec<Removed>,
 }
 
 impl State {
@@ -274,7 +274,7 @@ impl Live {
         // A removal goes before an addition of the same path in one version.
         for gone in changes.removed {
             self.files.remove(&gone.path);
-            self.tombstones.push(gone);
+            self.tombstones.push(&gone.path, gone.since);
         }
         for file in changes.added {
             self.files.insert(file.path.clone(), file);
@@ -293,7 +293,7 @@ impl Changes {
                 Action::Metadata(metadata) => changes.metadata = Some(metadata),
                 Action::Txn(txn) => changes.txns.push(txn),
                 Action::Add(add) => changes.added.push(file_of(table, add, names)?),
-                Action::Remove(remove) => changes.removed.push(Tombstone {
+                Action::Remove(remove) => changes.removed.push(Removed {
                     path: local(table, &remove.path)?,
                     since: remove.deletion_timestamp.unwrap_or(i64::MAX),
                 }),

@@ -166,7 +166,12 @@ impl Changes {
                 return Err(ChangeError::ActiveAlready { number });
             }
             if gated {
+                let next = self.registry.next();
                 check_gate(&self.lake, &self.tenant, &mut self.registry, number).await?;
+                if self.registry.next() != next {
+                    // The gate may have been that of a set which judges no more.
+                    continue;
+                }
             }
             let definition = self.registry.as_activated(number)?;
             let cause = Cause::Promotion { of: number };
@@ -224,8 +229,14 @@ impl Changes {
     ) -> Result<Activated, ChangeError> {
         for _ in 0..MOST_TRIES {
             self.registry.refresh().await?;
-            let earlier = to.or_else(|| self.registry.before_active());
-            let number = earlier.ok_or(ChangeError::NothingEarlier)?;
+            let number = match to {
+                Some(number) => number,
+                None => self
+                    .registry
+                    .before_active()
+                    .await?
+                    .ok_or(ChangeError::NothingEarlier)?,
+            };
             self.registry.reach(number).await?;
             let set = self.registry.set(number)?;
             if set.cause.is_none() && set.promoted.is_none() {
@@ -277,12 +288,7 @@ impl Changes {
         who: &Who,
         error: ChangeError,
     ) -> Result<ChangeError, ChangeError> {
-        let reason = match &error {
-            ChangeError::RuleSet(RuleSetError::Rules { source, .. }) => Some(source.to_string()),
-            ChangeError::Layer(error) => error.fault(),
-            _ => None,
-        };
-        let Some(reason) = reason else {
+        let Some(reason) = error.fault() else {
             return Ok(error);
         };
         let why = Who {

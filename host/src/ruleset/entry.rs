@@ -1,7 +1,7 @@
 //! One row of the `rulesets` table: a change, who made it, when and why.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -78,16 +78,18 @@ pub(super) enum Entry {
 }
 
 /// Definitions that were read, each of which many rows may say.
-#[derive(Default)]
-pub(super) struct Definitions(HashMap<String, Arc<Definition>>);
+#[derive(Clone, Default)]
+pub(super) struct Definitions(Arc<Mutex<HashMap<Digest, Arc<Definition>>>>);
 
 impl Definitions {
-    fn read(&mut self, text: String) -> serde_json::Result<Arc<Definition>> {
-        if let Some(known) = self.0.get(&text) {
+    fn read(&self, text: &str) -> serde_json::Result<Arc<Definition>> {
+        let digest = Digest::of(text.as_bytes());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&digest) {
             return Ok(known.clone());
         }
-        let definition: Arc<Definition> = Arc::new(serde_json::from_str(&text)?);
-        self.0.insert(text, definition.clone());
+        let definition: Arc<Definition> = Arc::new(serde_json::from_str(text)?);
+        known.insert(digest, definition.clone());
         Ok(definition)
     }
 }
@@ -230,7 +232,7 @@ impl Stored {
         rows: &RecordBatch,
         row: usize,
         table: &str,
-        definitions: &mut Definitions,
+        definitions: &Definitions,
     ) -> Result<Option<Self>, RuleSetError> {
         let text = |name: &str| {
             let column = column::<StringArray>(rows, name)?;
@@ -246,9 +248,8 @@ impl Stored {
             table: table.to_owned(),
             detail,
         };
-        let mut definition = || {
-            let text = text("definition").unwrap_or_default();
-            let read = definitions.read(text);
+        let definition = || {
+            let read = definitions.read(&text("definition").unwrap_or_default());
             read.map_err(|error| unreadable(error.to_string()))
         };
         let set = |name: &str| number(name).map(RuleSetNumber);

@@ -154,9 +154,14 @@ impl Held {
         others.next()
     }
 
+    /// Whether nothing is let go of from there on.
+    pub fn is_of_late(&self, number: RuleSetNumber) -> bool {
+        self.since.is_none_or(|since| number >= since)
+    }
+
     /// Notes that an earlier set is wanted. `false`: it has to be read again.
     pub fn ask(&mut self, number: RuleSetNumber) -> bool {
-        if self.since.is_none_or(|since| number >= since) || number.0 < 1 {
+        if self.is_of_late(number) || number.0 < 1 {
             return true;
         }
         if !self.asked.iter().any(|asked| near(*asked, number)) {
@@ -186,17 +191,25 @@ impl Held {
         let before = [self.earlier().next(), self.before_active()];
         let before = before.into_iter().flatten().map(|set| set.number);
         let others = self.sets.values().filter(|set| {
-            self.since.is_some_and(|since| set.number >= since)
+            self.is_of_late(set.number)
                 || self.state(set).waits()
                 || self.asked.iter().any(|asked| near(*asked, set.number))
         });
         let others = others.map(|set| set.number);
         let fixed = fixed.into_iter().flatten();
         let mut counting: BTreeSet<_> = fixed.chain(before).chain(others).collect();
-        // A staged set is told by what was active then, and stands where its activation stands.
-        let sets = counting.iter().filter_map(|number| self.sets.get(number));
-        let told_by: Vec<_> = sets.flat_map(|set| [set.base, set.promoted]).collect();
-        counting.extend(told_by.into_iter().flatten());
+        let of_all = |numbers: &BTreeSet<_>, of: fn(&RuleSet) -> Option<RuleSetNumber>| {
+            let sets = numbers.iter().filter_map(|number| self.sets.get(number));
+            sets.filter_map(of).collect::<Vec<_>>()
+        };
+        // A staged set stands where its activation stands, and is told by what was active before.
+        let staged = of_all(&counting, |set| match set.cause {
+            Some(Cause::Promotion { of }) => Some(of),
+            _ => None,
+        });
+        counting.extend(staged);
+        counting.extend(of_all(&counting, |set| set.promoted));
+        counting.extend(of_all(&counting, |set| set.base));
         counting
     }
 }

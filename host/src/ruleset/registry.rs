@@ -149,8 +149,16 @@ impl Registry {
     }
 
     /// The set that judged before the active one, if it was another.
-    pub fn before_active(&self) -> Option<RuleSetNumber> {
-        self.held.before_active().map(|set| set.number)
+    ///
+    /// # Errors
+    /// A lake that can't be read.
+    pub async fn before_active(&mut self) -> Result<Option<RuleSetNumber>, RuleSetError> {
+        let before = |held: &Held| held.before_active().map(|set| set.number);
+        if !before(&self.held).is_some_and(|before| self.held.is_of_late(before)) {
+            // Since the active one took over from one that failed, it may be one that is not held.
+            self.reach_all().await?;
+        }
+        Ok(before(&self.held))
     }
 
     /// The last changes, the oldest first; all of them after [`Self::reach_all`].
@@ -201,8 +209,9 @@ impl Registry {
         added
     }
 
-    /// Notes that `failed` can't be taken up here, and has the set before it judge again, on every
-    /// host and under a new number: what was pinned to `failed` elsewhere stays pinned to it.
+    /// Notes that `failed` can't be taken up here, and has a set before it judge again, on every host
+    /// and under a new number: what was pinned to `failed` elsewhere stays pinned to it. What failed
+    /// before, whatever its number was, is passed over, and so is what the tenant does not trust.
     ///
     /// # Errors
     /// `NothingBefore`, or a lake that can't be written.
@@ -213,21 +222,41 @@ impl Registry {
         by: &str,
         at: i64,
     ) -> Result<(), RuleSetError> {
-        let mut earlier = self.held.sets.range(..failed).rev();
-        let before = earlier.find(|(_, set)| set.cause.is_some() && set.failed.is_none());
-        let Some((of, before)) = before else {
+        self.reach_all().await?;
+        if self.active() != Some(failed) {
+            // Another host was first, and its word counts.
+            return Ok(());
+        }
+        let Some(before) = self.fitting_before(failed) else {
             return Err(RuleSetError::NothingBefore { failed });
         };
-        let cause = Cause::Failure { failed, of: *of };
+        let cause = Cause::Failure {
+            failed,
+            of: before.number,
+        };
         let definition = Definition::clone(&before.definition);
         let who = Who {
             by: by.to_owned(),
             why: reason.to_owned(),
         };
-        // Where another host was first, its word counts.
         self.activate(&definition, cause, &who, at)
             .await
             .map(|_| ())
+    }
+
+    fn fitting_before(&self, failed: RuleSetNumber) -> Option<&RuleSet> {
+        let mut unfit = Vec::new();
+        let activated = self.held.sets.range(..=failed).rev().map(|(_, set)| set);
+        for set in activated.filter(|set| set.cause.is_some()) {
+            if set.number == failed || set.failed.is_some() {
+                unfit.push(&set.definition);
+            } else if !unfit.contains(&&set.definition)
+                && self.check_trust(set.number, &set.definition).is_ok()
+            {
+                return Some(set);
+            }
+        }
+        None
     }
 
     /// Has a staged set judge beside the active one, in the place of any other that does, or ends

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -14,8 +15,11 @@ use crate::medallion::layer::{LayerError, commit_of, evolved, retention};
 use crate::medallion::rules::RulesError;
 use crate::names::{Digest, RuleSetNumber, Tenant};
 
-/// Files that are read at once: each holds one row.
+/// Files that are read at once: most hold one row.
 const READS: usize = 16;
+
+/// Rows that are decoded at once: each may be a definition of kilobytes.
+const BATCH: usize = 256;
 
 /// Why a rule set can't be read, written or made ready.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +43,7 @@ pub enum RuleSetError {
     #[error("there is no rule set {number}; `assay rules history` lists them")]
     NoSuch { number: RuleSetNumber },
     #[error(
-        "rule set {failed} can't be taken up, and there is none before it to go on with; stage and promote another"
+        "rule set {failed} can't be taken up, and there is none before it that could go on in its place: none that has not failed itself and is trusted; stage and promote another"
     )]
     NothingBefore { failed: RuleSetNumber },
     #[error("rule set {number} in {table} can't be read by this version of assay: {detail}")]
@@ -218,15 +222,25 @@ impl Store {
 
     /// Reads the files that were not read yet: all of them, since they need not be in order.
     async fn read(&mut self) -> Result<(), RuleSetError> {
-        let reader = self.table.reader();
+        let reader = self.table.reader().with_batch(BATCH);
         let mut stored = Vec::with_capacity(self.unread.len());
-        let mut definitions = Definitions::default();
+        let definitions = Definitions::default();
         for some in self.unread.chunks(READS) {
-            let reads = some.iter().map(|file| reader.read(file, None));
-            for rows in try_join_all(reads).await?.iter().flatten() {
-                for row in 0..rows.num_rows() {
-                    stored.extend(Stored::of(rows, row, self.table.path(), &mut definitions)?);
-                }
+            let reads = some.iter().map(|file| {
+                let (table, definitions) = (self.table.path().to_owned(), definitions.clone());
+                let add = move |all: &mut Result<Vec<Stored>, _>, rows: &RecordBatch| {
+                    if let Ok(read) = all
+                        && let Err(error) = add(read, rows, &table, &definitions)
+                    {
+                        *all = Err(error);
+                    }
+                    Ok(())
+                };
+                let new = ("number", self.known.saturating_add(1)..i64::MAX);
+                reader.gather(file, None, new, Ok(Vec::new()), add)
+            });
+            for read in try_join_all(reads).await? {
+                stored.append(&mut read?);
             }
         }
         self.unread.clear();
@@ -238,4 +252,16 @@ impl Store {
         self.news.append(&mut stored);
         Ok(())
     }
+}
+
+fn add(
+    all: &mut Vec<Stored>,
+    rows: &RecordBatch,
+    table: &str,
+    definitions: &Definitions,
+) -> Result<(), RuleSetError> {
+    for row in 0..rows.num_rows() {
+        all.extend(Stored::of(rows, row, table, definitions)?);
+    }
+    Ok(())
 }

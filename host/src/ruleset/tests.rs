@@ -9,7 +9,7 @@ use arrow::datatypes::Schema;
 
 use super::entry::schema;
 use super::held::CHANGES_HELD;
-use super::{Cause, Registry, State, Who};
+use super::{Cause, Registry, RuleSetError, State, Who};
 use crate::lake::{Commit, Lake, TableSpec};
 use crate::medallion::definition::Definition;
 use crate::medallion::gate::Gate;
@@ -107,7 +107,8 @@ async fn a_table_of_an_older_version_goes_on_as_the_control_plane() {
         [1, 2, 3].map(state),
         [State::Retired, State::Active, State::Active]
     );
-    assert_eq!(read.before_active(), Some(number(1)));
+    let before = open(&lake).await.before_active().await.unwrap();
+    assert_eq!(before, Some(number(1)));
 }
 
 #[tokio::test]
@@ -374,7 +375,7 @@ async fn what_is_held_does_not_grow_with_the_changes_and_what_counts_or_is_asked
     // What counts is held all the same.
     assert_eq!(told(&registry, waits).0, State::Staged);
     assert!(registry.set(first).is_ok(), "{waits} was staged over it");
-    let before = registry.before_active().unwrap();
+    let before = registry.before_active().await.unwrap().unwrap();
     assert_eq!(registry.definition(before), Some(&zoned(228)));
 
     // Whoever asks for another finds what one finds who read all.
@@ -408,4 +409,69 @@ async fn what_is_held_does_not_grow_with_the_changes_and_what_counts_or_is_asked
         "{files} files for {} changes",
         whole.history().len()
     );
+}
+
+/// Changes that are no sets, until all but what counts is let go of.
+async fn pass_by(registry: &mut Registry, of: RuleSetNumber) {
+    for turn in 0..=2 * CHANGES_HELD {
+        let begins = turn % 2 == 0;
+        let noted = registry.note_shadow(of, begins, &who(), 9).await;
+        noted.unwrap();
+    }
+    registry.let_go();
+}
+
+#[tokio::test]
+async fn where_one_falls_back_to_what_fails_as_well_the_one_before_that_judges_and_then_none() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    for zone in ["UTC", "CET", "EET", "CET"] {
+        let zoned = definition(zone);
+        let activated = registry.activate(&zoned, Cause::Toml, &who(), 1).await;
+        activated.unwrap();
+    }
+    let waits = registry.stage(&definition("MST"), &who(), 2).await.unwrap();
+    pass_by(&mut registry, waits).await;
+    for zone in ["EET", "UTC"] {
+        let failed = registry.active().unwrap();
+        registry.fall_back(failed, "-", "host", 3).await.unwrap();
+        assert_eq!(registry.active_definition(), Some(&definition(zone)));
+        // What another host says of it later does not count.
+        let now = registry.active();
+        registry.fall_back(failed, "-", "host", 4).await.unwrap();
+        assert_eq!(registry.active(), now);
+    }
+    let failed = registry.active().unwrap();
+    let none = registry.fall_back(failed, "-", "host", 5).await;
+    assert!(matches!(none, Err(RuleSetError::NothingBefore { .. })));
+    assert_eq!(registry.active(), Some(failed));
+}
+
+#[tokio::test]
+async fn after_one_failed_whoever_goes_back_comes_to_what_judged_before_though_it_was_let_go_of() {
+    let lake = Lake::open("memory:///").unwrap();
+    let mut registry = open(&lake).await;
+    let mut staged = Vec::new();
+    for zone in ["UTC", "CET", "EET", "MST"] {
+        let of = registry.stage(&definition(zone), &who(), 1).await.unwrap();
+        let cause = Cause::Promotion { of };
+        let activated = registry.activate(&definition(zone), cause, &who(), 1).await;
+        activated.unwrap();
+        staged.push(of);
+    }
+    let waits = registry.stage(&definition("-"), &who(), 2).await.unwrap();
+    let mut other = open(&lake).await;
+    pass_by(&mut registry, waits).await;
+    other.refresh().await.unwrap();
+    other.let_go();
+    // The staged set that judges is held as long as it does.
+    assert_eq!(told(&other, staged[3]).0, State::Active);
+    assert!(other.set(staged[0]).is_err());
+
+    let failed = registry.active().unwrap();
+    registry.fall_back(failed, "-", "host", 3).await.unwrap();
+    assert_eq!(registry.active_definition(), Some(&definition("EET")));
+    other.refresh().await.unwrap();
+    let before = other.before_active().await.unwrap().unwrap();
+    assert_eq!(other.definition(before), Some(&definition("CET")));
 }

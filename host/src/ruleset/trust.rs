@@ -14,6 +14,10 @@ impl Registry {
         self.trust = trust;
     }
 
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Holds what would judge to the keys that are trusted.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub enum ChangeError {
     #[error("rule set {number} judges already")]
     ActiveAlready { number: RuleSetNumber },
     #[error(
-        "rule set {number} was never staged; `assay rules rollback --to {number}` goes back to it"
+        "rule set {number} was activated and never staged, so it can't be promoted; `assay rules rollback` with --to {number} has it judge again"
     )]
     NotStaged { number: RuleSetNumber },
     #[error("rule set {number} never judged; `assay rules promote` has it judge")]
@@ -55,4 +55,15 @@ pub enum ChangeError {
     },
     #[error("others changed the rules {tries} times meanwhile; try again")]
     Contended { tries: u32 },
+}
+
+impl ChangeError {
+    /// What is wrong with a rule set itself; `None` where it is something else that went wrong.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::RuleSet(RuleSetError::Rules { source, .. }) => Some(source.to_string()),
+            Self::Layer(error) => error.fault(),
+            _ => None,
+        }
+    }
 }

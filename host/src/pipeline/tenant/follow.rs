@@ -39,29 +39,39 @@ impl TenantLayers {
             before,
             reason,
         } = undo;
-        tracing::error!(
-            ruleset = number.0,
-            "rule set {number} is rolled back to {before}: {reason}; see what it does as a shadow before it is promoted again"
-        );
-        self.meter
-            .trouble(&format!("rule set {number} was rolled back: {reason}"));
         let who = Who {
             by: format!("host of {}", user()),
             why: format!("rule set {number} was rolled back: {reason}"),
         };
         let (sandbox, limits) = (self.registry.sandbox(), self.registry.host_limits());
+        let trust = self.registry.trust().clone();
         let rolled_back = async {
             let mut changes = Changes::open(&self.lake, &self.tenant, sandbox).await?;
             changes.registry.set_host_limits(limits);
+            changes.registry.set_trust(trust);
             if changes.registry.active() != Some(number) {
                 return Ok(());
             }
             changes.rollback(Some(before), false, &who).await.map(drop)
         };
-        match rolled_back.await {
-            Ok(()) | Err(ChangeError::ActiveAlready { .. }) => self.guard.settle(),
-            Err(error) => tracing::error!(%error, "it could not be rolled back yet; trying again"),
-        }
+        let trouble = match rolled_back.await {
+            Ok(()) => format!(
+                "rule set {number} is rolled back to {before}: {reason}; see what it does as a shadow before it is promoted again"
+            ),
+            Err(ChangeError::ActiveAlready { .. }) => return self.guard.settle(),
+            Err(error) if error.fault().is_some() => format!(
+                "rule set {number} should be rolled back ({reason}), but {before} can't judge in its place, so it goes on: {error}; stage and promote one that can"
+            ),
+            Err(error) => {
+                return tracing::error!(
+                    ruleset = number.0,
+                    "rule set {number} could not be rolled back to {before} yet ({reason}): {error}; trying again"
+                );
+            }
+        };
+        tracing::error!(ruleset = number.0, "{trouble}");
+        self.meter.trouble(&trouble);
+        self.guard.settle();
     }
 
     async fn follow_active(&mut self) -> Result<Arc<Rules>, TenantError> {
