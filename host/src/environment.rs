@@ -1,14 +1,22 @@
 //! What the environment says: what a configuration leaves to it, secrets above all; and who, where
 //! and when.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-/// Who runs this, for histories.
+/// Who runs this, for histories: by name, or where the environment has none, as in a container, by
+/// number.
 pub fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
-    name.unwrap_or_else(|| "unknown".to_owned())
+    let name = ["SUDO_USER", "USER", "LOGNAME"].iter();
+    let name = name.filter_map(|name| std::env::var(name).ok());
+    let mut name = name.filter(|name| !name.is_empty());
+    let number = || {
+        let own = std::fs::metadata("/proc/self").ok()?;
+        Some(format!("user {}", own.uid()))
+    };
+    name.next()
+        .or_else(number)
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The name of this machine; empty where it has none.

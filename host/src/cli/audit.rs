@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::common::{LakeArgs, block_on};
+use crate::cli::out::say;
 use crate::control::audit::entries;
 use crate::names::Tenant;
 use crate::pipeline::answers::moment;
+use crate::told::plain;
 
 /// Show what was done to a tenant, by whom, from where, and how it ended; without a tenant, what
 /// was done to the lake: tokens, pauses, deletions
@@ -31,13 +33,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             if args.json {
                 let mut told: BTreeMap<&str, &str> = BTreeMap::from([("at", at.as_str())]);
                 told.extend(row.texts.iter().map(|(name, text)| (*name, text.as_str())));
-                println!("{}", json!(told));
+                say!("{}", json!(told));
                 continue;
             }
             let [action, target, result, by, via, address, why, detail] = [
                 "action", "target", "result", "by", "via", "address", "why", "detail",
             ]
-            .map(|name| row.text(name));
+            .map(|name| plain(row.text(name)));
             let why = if why.is_empty() {
                 String::new()
             } else {
@@ -48,7 +50,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             } else {
                 format!(": {detail}")
             };
-            println!(
+            say!(
                 "{at}  {result:<6}  {action}: {target}  by {by} over {via} from {address}{why}{detail}"
             );
         }

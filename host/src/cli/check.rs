@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::common::{LakeArgs, block_on, sandbox};
+use crate::cli::out::say;
 use crate::medallion::rules::{Rules, Workshop};
 use crate::names::RuleSetNumber;
 use crate::pipeline::config::{Config, SourceConfig};
 use crate::pipeline::plan::Plan;
+use crate::pipeline::start::check_source;
 use crate::source;
 
 /// Check pipelines without running them: the TOML, the components, their look-ups, and whether
@@ -26,41 +28,44 @@ pub struct Args {
 /// # Errors
 /// The first pipeline that can't be read; for the rest, what is wrong with how many.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    block_on(async {
-        let sandbox = sandbox()?;
-        let mut wrong = 0;
-        for config in Config::read_all(&args.pipelines)? {
-            let tenant = &config.tenant;
-            println!("{}: tenant {tenant}", config.path.display());
-            let mut workshop = Workshop::new(sandbox.clone());
-            workshop.set_host_limits(config.limits.host());
-            let ready = Plan::of(&config, None)
-                .await
-                .map_err(anyhow::Error::from)
-                .and_then(|plan| {
-                    let rules =
-                        workshop.prepare(RuleSetNumber(0), &plan.definition, &plan.blobs)?;
-                    Ok(rules)
-                });
-            wrong += report("rules", ready.map(|rules| describe(&rules)));
-            wrong += report("source", reach(&config).await);
-            wrong += report("lake", reach_lake(&args.lake, &config).await);
-        }
-        if wrong > 0 {
-            bail!("{wrong} of these would keep the host from running");
-        }
-        Ok(())
-    })
+    block_on(look(args))
+}
+
+/// # Errors
+/// As of [`run`].
+pub(super) async fn look(args: Args) -> anyhow::Result<()> {
+    let sandbox = sandbox()?;
+    let mut wrong = 0;
+    for config in Config::read_all(&args.pipelines)? {
+        let tenant = &config.tenant;
+        say!("{}: tenant {tenant}", config.path.display());
+        let mut workshop = Workshop::new(sandbox.clone());
+        workshop.set_host_limits(config.limits.host());
+        let ready = Plan::of(&config, None)
+            .await
+            .map_err(anyhow::Error::from)
+            .and_then(|plan| {
+                let rules = workshop.prepare(RuleSetNumber(0), &plan.definition, &plan.blobs)?;
+                Ok(rules)
+            });
+        wrong += report("rules", ready.map(|rules| describe(&rules)));
+        wrong += report("source", reach(&config).await);
+        wrong += report("lake", reach_lake(&args.lake, &config).await);
+    }
+    if wrong > 0 {
+        bail!("{wrong} of these would keep the host from running");
+    }
+    Ok(())
 }
 
 fn report(what: &str, found: anyhow::Result<String>) -> u32 {
     match found {
         Ok(text) => {
-            println!("  {what}: good{text}");
+            say!("  {what}: good{text}");
             0
         }
         Err(error) => {
-            println!("  {what}: WRONG: {}", crate::told::told(error.as_ref()));
+            say!("  {what}: WRONG: {}", crate::told::told(error.as_ref()));
             1
         }
     }
@@ -127,6 +132,7 @@ async fn reach(config: &Config) -> anyhow::Result<String> {
 
 async fn reach_lake(lake: &LakeArgs, config: &Config) -> anyhow::Result<String> {
     let lake = lake.of(config)?;
+    check_source(&lake, config)?;
     lake.check_conditional_puts().await?;
     let table = lake
         .open_table(&format!("{}/bronze", config.tenant))

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::common::{block_on, sandbox};
 use super::listen::ListenArgs;
+use crate::cli::out::{put, say};
 use crate::demo::generate::{Generator, Options, Shares};
 use crate::demo::live::{Gold, Latency, Lines, Progress};
 use crate::lake::Lake;
@@ -80,11 +81,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let uri = folder.display().to_string();
         let lake = Lake::open(&uri).with_context(|| format!("open lake {uri}"))?;
         let tenant = config.tenant.clone();
-        println!(
+        say!(
             "sixty stores sell {} times a second; tables in {uri}/{tenant}",
             args.rate
         );
-        println!("Ctrl-C ends it; then the books are checked\n");
+        say!("Ctrl-C ends it; then the books are checked\n");
 
         let meter = Arc::new(Meter::default());
         let shared = Arc::new(Shared::default());
@@ -122,7 +123,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let sold = selling.await?;
         watched?;
         sold?;
-        println!("\nthe stores are closed; what they sold is committed");
+        say!("\nthe stores are closed; what they sold is committed");
         let until = Instant::now() + PATIENCE;
         while meter.counts().bronze < shared.sent.load(Ordering::Relaxed) {
             if Instant::now() > until {
@@ -135,7 +136,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         drop(server);
         let report = verify(&lake, &tenant, sandbox).await?;
         super::verify::print(&tenant, &report);
-        println!("{}", what_next(&uri, &tenant));
+        say!("{}", what_next(&uri, &tenant));
         if !report.balances() {
             bail!("the books of {tenant} do not balance");
         }
@@ -220,7 +221,7 @@ async fn watch_it(
             latency: at(50).zip(at(99)).map(|(p50, p99)| Latency { p50, p99 }),
         };
         before = (Instant::now(), counts.bronze);
-        print!("{}", lines.render(&progress));
+        put!("{}", lines.render(&progress));
         if length.is_some_and(|length| began.elapsed() >= length) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on, sandbox};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::Tenant;
 use crate::pipeline::start::load_dimension;
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let change = load_dimension(&lake, &config, &name, &file, sandbox()?);
         let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
         let (number, rows) = audited(&lake, scope, &actor, act, change).await??;
-        println!("{tenant}: dimension {name} has {rows} rows; rule set {number} is active");
+        say!("{tenant}: dimension {name} has {rows} rows; rule set {number} is active");
         Ok(())
     })
 }

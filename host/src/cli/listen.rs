@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use crate::cli::out::say;
 use crate::pipeline::host::Roster;
 use crate::plugin::Sandbox;
 use crate::serve::{Listener, Listening, TlsFiles, serve};
@@ -60,7 +61,7 @@ impl ListenArgs {
             insecure: self.insecure,
         })
         .await?;
-        println!("listening on {}", listener.url());
+        say!("listening on {}", listener.url());
         server.spawn(serve(listener, roster, sandbox));
         Ok(server)
     }

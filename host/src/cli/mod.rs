@@ -8,6 +8,7 @@ mod demo;
 mod dimension;
 mod generate;
 mod listen;
+mod out;
 mod plugin;
 mod rules;
 mod run;

@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::common::{LakeArgs, PipelineArgs, block_on};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::lake::{Commit, Lake, Move, Table};
 use crate::medallion::layer::{self, DUPLICATES, START, commit_of};
@@ -109,9 +110,9 @@ async fn show(lake: &Lake, tenant: &Tenant) -> anyhow::Result<()> {
         let progress = table.and_then(|table| layer::progress(table, tenant, partition, ending));
         progress.map_or("-".to_owned(), |progress| progress.to_string())
     };
-    println!("topic/partition\tsource\tstart\tbronze\tquarantine\tsilver\tduplicates");
+    say!("topic/partition\tsource\tstart\tbronze\tquarantine\tsilver\tduplicates");
     for partition in partitions(&bronze, tenant) {
-        println!(
+        say!(
             "{partition}\t{}\t{}\t{}\t{}\t{}\t{}",
             partition.source,
             shown(Some(&bronze), &partition, START),
@@ -151,7 +152,7 @@ async fn accept_gap(
         ..commit_of("ASSAY ACCEPT GAP")
     };
     table.commit(&commit).await?;
-    println!("{partition}: goes on at offset {to}; it was at {from}");
+    say!("{partition}: goes on at offset {to}; it was at {from}");
     Ok(())
 }
 
@@ -189,7 +190,7 @@ async fn new_generation(lake: &Lake, config: &Config, topic: &str) -> anyhow::Re
         ..commit_of("ASSAY NEW GENERATION")
     };
     table.commit(&commit).await?;
-    println!(
+    say!(
         "{tenant}: takes up {} partitions of the new topic {topic}",
         found.len()
     );

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::common::{LakeArgs, block_on};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Audit, Scope, Unaudited};
 use crate::lake::Lake;
 use crate::names::Tenant;
@@ -67,7 +68,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 // The others are looked at too.
                 Err(error) => {
                     failed = true;
-                    println!("{tenant}/{table}: NOT HEALED: {error}");
+                    say!("{tenant}/{table}: NOT HEALED: {error}");
                 }
             }
             noted?;
@@ -113,9 +114,9 @@ fn say(repaired: &Repaired, dry_run: bool) {
     let Repaired { table, told } = repaired;
     for damage in told {
         let done = if dry_run { "would heal: " } else { "" };
-        println!("{table}: {done}{damage}");
+        say!("{table}: {done}{damage}");
     }
     if told.is_empty() {
-        println!("{table}: whole");
+        say!("{table}: whole");
     }
 }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::common::{LakeArgs, block_on};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::control::token::{Request, Role, Token, Tokens};
 use crate::environment::now;
 use crate::names::Tenant;
 use crate::pipeline::answers::moment;
 use crate::pipeline::config::parse_duration;
+use crate::told::reason;
 
 /// Make, list and revoke the tokens of those who speak to hosts over HTTP
 #[derive(clap::Args)]
@@ -37,7 +39,7 @@ enum Verb {
         #[arg(long)]
         role: Role,
         /// Whose it is, for the audit
-        #[arg(long)]
+        #[arg(long, value_parser = named)]
         name: String,
         /// Refuse it after this long, as in 90d
         #[arg(long, value_name = "DURATION", value_parser = days_or_less)]
@@ -89,15 +91,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let scope = Scope::Lake(tenant.as_ref());
                 let token = audited(&lake, scope, &actor, act, change).await??;
                 eprintln!("{role} of {whose}; it is shown this once:");
-                println!("{token}");
+                say!("{token}");
                 Ok(())
             }
             Verb::List { lake } => {
                 let mut tokens = Tokens::new(&lake.named()?);
                 tokens.refresh().await?;
-                println!("id\tname\ttenant\trole\tstate\tcreated\tby\texpires");
+                say!("id\tname\ttenant\trole\tstate\tcreated\tby\texpires");
                 for token in tokens.all() {
-                    println!("{}", line(token, now()));
+                    say!("{}", line(token, now()));
                 }
                 Ok(())
             }
@@ -112,7 +114,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let change = tokens.revoke(&id, &actor.by);
                 let scope = Scope::Lake(tenant.as_ref());
                 audited(&lake, scope, &actor, act, change).await??;
-                println!("token {id} is revoked");
+                say!("token {id} is revoked");
                 Ok(())
             }
         }
@@ -137,13 +139,25 @@ fn line(token: &Token, now: i64) -> String {
 /// A duration, days included.
 fn days_or_less(text: &str) -> anyhow::Result<Duration> {
     const DAY: u64 = 24 * 60 * 60;
-    match text.strip_suffix('d') {
+    /// A century: what lasts longer need not expire.
+    const LONGEST: Duration = Duration::from_secs(36_525 * DAY);
+    let lasts = match text.strip_suffix('d') {
         Some(days) => {
             let days: u64 = days
                 .parse()
                 .context("use a whole number and d, h, m or s, as in 90d")?;
-            Ok(Duration::from_secs(days.saturating_mul(DAY)))
+            Duration::from_secs(days.saturating_mul(DAY))
         }
-        None => parse_duration(text).map_err(anyhow::Error::msg),
+        None => parse_duration(text).map_err(anyhow::Error::msg)?,
+    };
+    if lasts.is_zero() || lasts > LONGEST {
+        bail!(
+            "use more than nothing and at most 36525d, or leave it out for one that never expires"
+        );
     }
+    Ok(lasts)
+}
+
+fn named(text: &str) -> Result<String, &'static str> {
+    reason(text).map_err(|_| "say whose it is, in one line")
 }

@@ -3,6 +3,7 @@
 use anyhow::bail;
 
 use super::common::{LakeArgs, block_on, sandbox};
+use crate::cli::out::say;
 use crate::names::Tenant;
 use crate::pipeline::verify::{Report, verify};
 
@@ -64,7 +65,7 @@ pub fn print(tenant: &Tenant, report: &Report) {
         .iter()
         .map(|(action, rows)| format!("{rows} {action}"))
         .collect();
-    println!(
+    say!(
         "{tenant}: {} rows = {} in silver + {}",
         report.rows,
         report.silver,
@@ -75,16 +76,16 @@ pub fn print(tenant: &Tenant, report: &Report) {
         },
     );
     for (table, rows) in &report.gold {
-        println!("{tenant}: gold {table}: {rows} rows, recomputed from silver");
+        say!("{tenant}: gold {table}: {rows} rows, recomputed from silver");
     }
     for problem in &report.problems {
-        println!("{tenant}: WRONG: {problem}");
+        say!("{tenant}: WRONG: {problem}");
     }
     let unnamed = report.count.saturating_sub(report.problems.len() as u64);
     if unnamed > 0 {
-        println!("{tenant}: WRONG: and {unnamed} more");
+        say!("{tenant}: WRONG: and {unnamed} more");
     }
     if report.balances() {
-        println!("{tenant}: the books balance");
+        say!("{tenant}: the books balance");
     }
 }

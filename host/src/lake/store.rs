@@ -1,6 +1,7 @@
 //! The lake: one folder or bucket that holds tables, and blobs beside them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -188,6 +189,11 @@ impl Lake {
     /// Where the lake lies, as a URL that ends with a slash.
     pub fn uri(&self) -> &str {
         self.location.location().as_str()
+    }
+
+    /// The folder that it is, on a local disk.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.location.location().to_file_path().ok()
     }
 
     /// Puts bytes that never change under a path that is made of their digest. Where the path is

@@ -42,7 +42,7 @@ impl Problem for StartError {
                 ChangeError::Contended { .. } => Setback::Again,
                 _ => Setback::Stop,
             },
-            Self::NoDimension { .. } => Setback::Stop,
+            Self::NoDimension { .. } | Self::SourceInLake { .. } => Setback::Stop,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::change::{ChangeError, Changes, now, user};
-use super::config::Config;
+use super::config::{Config, SourceConfig};
 use super::meter::Meter;
 use super::plan::{Plan, PlanError, dimension_rows};
 use super::tenant::{TenantError, TenantLayers};
@@ -29,12 +29,36 @@ pub enum StartError {
     Change(#[from] ChangeError),
     #[error(transparent)]
     Tenant(#[from] TenantError),
+    #[error(
+        "{pipeline} has its source in the lake, at {path}: what lies there are tables, also those of other tenants; have events lie elsewhere"
+    )]
+    SourceInLake { pipeline: String, path: String },
     #[error("{pipeline} has no dimension {name}; it has {known}")]
     NoDimension {
         pipeline: String,
         name: String,
         known: String,
     },
+}
+
+/// Holds a source of files to lie outside of the lake.
+///
+/// # Errors
+/// `SourceInLake`.
+pub fn check_source(lake: &Lake, config: &Config) -> Result<(), StartError> {
+    let (SourceConfig::File { path }, Some(folder)) = (&config.source, lake.folder()) else {
+        return Ok(());
+    };
+    let path = config.resolve(path);
+    // Links count as what they lead to.
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if !real(&path).starts_with(real(&folder)) {
+        return Ok(());
+    }
+    Err(StartError::SourceInLake {
+        pipeline: config.path.display().to_string(),
+        path: path.display().to_string(),
+    })
 }
 
 /// Makes what the TOML says the active rule set, where it differs from what it said at the last
@@ -48,6 +72,7 @@ pub async fn start(
     sandbox: Arc<Sandbox>,
     meter: Arc<Meter>,
 ) -> Result<TenantLayers, StartError> {
+    check_source(lake, config)?;
     lake.check_conditional_puts().await?;
     let mut changes = Changes::open(lake, &config.tenant, sandbox).await?;
     changes.registry.set_host_limits(config.limits.host());
@@ -81,7 +106,9 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
             }
             return Ok(true);
         }
-        if as_before && !as_active {
+        let waits = |set: &&RuleSet| registry.state(set).waits() && is_like(Some(&*set.definition));
+        let staged = registry.sets().rev().find(waits).map(|set| set.number);
+        if as_before && !as_active && staged.is_none() {
             tracing::warn!(
                 ruleset = active.0,
                 "{path} says what it said at the last start, but rule set {active} was activated since and goes on judging; to have the TOML judge: assay rules stage {0}, then assay rules promote {0}",
@@ -89,12 +116,12 @@ async fn take_toml_up(changes: &mut Changes, config: &Config) -> Result<bool, St
             );
             return Ok(true);
         }
-        let waits = |set: &&RuleSet| registry.state(set).waits() && is_like(Some(&*set.definition));
-        let staged = registry.sets().rev().find(waits).map(|set| set.number);
         if let Some(number) = staged
             && !as_active
         {
-            registry.note_toml(number, &who, now()).await?;
+            if !as_before {
+                registry.note_toml(number, &who, now()).await?;
+            }
             tracing::warn!(
                 ruleset = active.0,
                 "{path} is staged as rule set {number} and not promoted; rule set {active} goes on judging until: assay rules promote {} {number}",

@@ -305,10 +305,17 @@ impl Registry {
     /// Has another rule set judge rows that are not in quarantine's progress yet.
     ///
     /// # Errors
-    /// A rule set that there is not, or a lake that can't be written.
+    /// A rule set that there is not, that never judged or that failed; or a lake that can't be written.
     pub async fn repin(&mut self, repin: &Repin, who: &Who, at: i64) -> Result<(), RuleSetError> {
         self.reach(repin.number).await?;
-        self.set(repin.number)?;
+        let set = self.set(repin.number)?;
+        let state = self.state(set);
+        if set.cause.is_none() || state == State::Failed {
+            return Err(RuleSetError::NoJudge {
+                number: repin.number,
+                state: state.as_str(),
+            });
+        }
         self.add(who, at, &Entry::Repin(repin.clone()))
             .await
             .map(|_| ())

@@ -38,6 +38,13 @@ pub enum RuleSetError {
         "rule set {number} is not in {table}; rows name it, so the table was damaged or replaced: restore it"
     )]
     Unknown { number: i64, table: String },
+    #[error(
+        "rule set {number} is {state}: only one that judges or judged can be had to judge rows again; `assay rules history` lists them"
+    )]
+    NoJudge {
+        number: RuleSetNumber,
+        state: &'static str,
+    },
     #[error("{table} is gone; was the tenant deleted?")]
     Gone { table: String },
     #[error("there is no rule set {number}; `assay rules history` lists them")]

@@ -11,6 +11,7 @@
 //! audit. A change goes on to its end, and into the audit, also if the client does not wait for it.
 
 mod auth;
+mod body;
 mod error;
 mod health;
 mod listen;

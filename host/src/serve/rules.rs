@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, Path, Query, State};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::auth::{Admitted, Bearer};
+use super::body::{Sent, reason};
 use super::error::{ApiError, Problem};
 use super::tenants::Why;
 use super::upload::sent;
@@ -27,6 +29,7 @@ use crate::ruleset::Who;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
+    #[serde(deserialize_with = "reason")]
     pub why: String,
     /// The rule set to go back to; without it, the one that judged before the active one.
     #[schema(value_type = Option<i64>)]
@@ -37,6 +40,7 @@ pub struct Rollback {
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
 pub struct Against {
     /// The rule set that it is compared with; without it, the active one.
     #[param(value_type = Option<i64>)]
@@ -154,7 +158,7 @@ pub async fn stage(
     State(app): Shared,
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
-    mut form: Multipart,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Result<(axum::http::StatusCode, Json<Value>), ApiError> {
     let admitted = app.admit(&bearer, &tenant, Right::Stage).await;
     let place = app.staging.clone().try_acquire_owned();
@@ -162,12 +166,15 @@ pub async fn stage(
         (Ok(admitted), Ok(place)) => (admitted, place),
         (refused, _) => {
             // A client that is still sending would not hear why.
-            while let Ok(Some(_)) = form.next_field().await {}
+            if let Ok(mut form) = form {
+                while let Ok(Some(_)) = form.next_field().await {}
+            }
             return Err(refused
                 .err()
                 .unwrap_or_else(|| ApiError::busy("staging rules")));
         }
     };
+    let form = form.map_err(|error| ApiError::of_framework(error.status(), error.body_text()))?;
     let (upload, why) = sent(form).await?;
     to_its_end(async move {
         let _place = place;
@@ -203,9 +210,10 @@ pub async fn promote(
     State(app): Shared,
     bearer: Bearer,
     Path((tenant, number)): Path<(Tenant, i64)>,
-    Json(Why { why }): Json<Why>,
+    sent: Sent<Why>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
+    let Why { why } = sent.read()?;
     to_its_end(async move {
         let mut changes = app.rules(&known, &tenant).await?;
         let act = Act::new("rules promote", format!("rule set {number}"), &why);
@@ -214,8 +222,9 @@ pub async fn promote(
             why,
         };
         let change = changes.promote(RuleSetNumber(number), &who);
-        let activated = known.audited(&tenant, &actor, act, change).await??;
+        let activated = known.audited(&tenant, &actor, act, change).await;
         known.keep_rules(changes);
+        let activated = activated??;
         Ok(Json(answers::activated(&tenant, &activated)))
     })
     .await
@@ -232,9 +241,10 @@ pub async fn rollback(
     State(app): Shared,
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
-    Json(wanted): Json<Rollback>,
+    sent: Sent<Rollback>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Promote).await?;
+    let wanted = sent.read()?;
     to_its_end(async move {
         let mut changes = app.rules(&known, &tenant).await?;
         let target = wanted.to.map(|to| format!("to rule set {to}"));
@@ -248,8 +258,9 @@ pub async fn rollback(
             why: wanted.why,
         };
         let change = changes.rollback(wanted.to, wanted.keep_dimensions, &who);
-        let activated = known.audited(&tenant, &actor, act, change).await??;
+        let activated = known.audited(&tenant, &actor, act, change).await;
         known.keep_rules(changes);
+        let activated = activated??;
         Ok(Json(answers::activated(&tenant, &activated)))
     })
     .await

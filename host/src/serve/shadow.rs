@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use utoipa::ToSchema;
 
 use super::auth::{Admitted, Bearer};
+use super::body::Sent;
 use super::error::{ApiError, Problem};
 use super::tenants::Why;
 use super::{App, Shared, to_its_end};
@@ -67,9 +68,9 @@ pub async fn begin(
     State(app): Shared,
     bearer: Bearer,
     Path((tenant, number)): Path<(Tenant, i64)>,
-    Json(Why { why }): Json<Why>,
+    sent: Sent<Why>,
 ) -> Result<Json<Value>, ApiError> {
-    shadow(app, bearer, tenant, RuleSetNumber(number), true, why).await
+    shadow(app, bearer, tenant, RuleSetNumber(number), true, sent).await
 }
 
 /// Have a rule set judge no more beside the active one. It stays staged, and its report stays
@@ -82,9 +83,9 @@ pub async fn end(
     State(app): Shared,
     bearer: Bearer,
     Path((tenant, number)): Path<(Tenant, i64)>,
-    Json(Why { why }): Json<Why>,
+    sent: Sent<Why>,
 ) -> Result<Json<Value>, ApiError> {
-    shadow(app, bearer, tenant, RuleSetNumber(number), false, why).await
+    shadow(app, bearer, tenant, RuleSetNumber(number), false, sent).await
 }
 
 async fn shadow(
@@ -93,9 +94,10 @@ async fn shadow(
     tenant: Tenant,
     number: RuleSetNumber,
     begins: bool,
-    why: String,
+    sent: Sent<Why>,
 ) -> Result<Json<Value>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Compare).await?;
+    let Why { why } = sent.read()?;
     to_its_end(async move {
         let mut changes = app.rules(&known, &tenant).await?;
         let act = Act::shadow(number, begins, &why);
@@ -104,8 +106,9 @@ async fn shadow(
             why,
         };
         let change = changes.shadow(number, begins, &who);
-        known.audited(&tenant, &actor, act, change).await??;
+        let changed = known.audited(&tenant, &actor, act, change).await;
         known.keep_rules(changes);
+        changed??;
         Ok(Json(answers::shadow(&tenant, number, begins)))
     })
     .await
@@ -130,11 +133,14 @@ pub async fn report(
     let registry = &mut changes.registry;
     let number = RuleSetNumber(number);
     registry.reach(number).await?;
-    let state = registry.state(registry.set(number)?).as_str();
+    let state = registry.state(registry.set(number)?);
     let found = merged(&known.lake, &tenant, registry, number, None).await?;
     let found = found.ok_or_else(|| {
-        let what = format!("there is no report of rule set {number}, which is {state}");
-        let begin = "POST …/shadow has it judge beside the active one; it is there once a host looked at a batch";
+        let what = format!("there is no report of rule set {number}, which is {}", state.as_str());
+        let begin = match state.waits() {
+            true => "POST …/shadow has it judge beside the active one; it is there once a host looked at a batch",
+            false => "GET …/what-if compares it over what is in bronze",
+        };
         ApiError::not_found(what, begin)
     })?;
     let report = answers::report(&tenant, registry, &found)?;

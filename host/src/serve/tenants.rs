@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::auth::{Admitted, Bearer};
+use super::body::{Sent, reason};
 use super::error::{ApiError, Problem};
 use super::status::Status;
 use super::{Shared, to_its_end};
@@ -22,6 +23,7 @@ use crate::pipeline::host::State as Standing;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Why {
+    #[serde(deserialize_with = "reason")]
     pub why: String,
 }
 
@@ -31,6 +33,7 @@ pub struct Why {
 pub struct Deletion {
     /// The tenant's name, against a slip.
     pub confirm: String,
+    #[serde(deserialize_with = "reason")]
     pub why: String,
 }
 
@@ -99,9 +102,9 @@ pub async fn pause(
     State(app): Shared,
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
-    Json(Why { why }): Json<Why>,
+    sent: Sent<Why>,
 ) -> Result<Json<Told>, ApiError> {
-    say(app, bearer, tenant, Wanted::Paused, "tenant pause", why).await
+    say(app, bearer, tenant, Wanted::Paused, "tenant pause", sent).await
 }
 
 /// Have a paused tenant run again on every host
@@ -113,9 +116,9 @@ pub async fn resume(
     State(app): Shared,
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
-    Json(Why { why }): Json<Why>,
+    sent: Sent<Why>,
 ) -> Result<Json<Told>, ApiError> {
-    say(app, bearer, tenant, Wanted::Running, "tenant resume", why).await
+    say(app, bearer, tenant, Wanted::Running, "tenant resume", sent).await
 }
 
 async fn say(
@@ -124,9 +127,10 @@ async fn say(
     tenant: Tenant,
     wanted: Wanted,
     action: &'static str,
-    why: String,
+    sent: Sent<Why>,
 ) -> Result<Json<Told>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Operate).await?;
+    let Why { why } = sent.read()?;
     let roster = app.roster.clone();
     to_its_end(async move {
         let act = Act::new(action, format!("tenant {tenant}"), &why);
@@ -157,9 +161,10 @@ pub async fn delete(
     State(app): Shared,
     bearer: Bearer,
     Path(tenant): Path<Tenant>,
-    Json(Deletion { confirm, why }): Json<Deletion>,
+    sent: Sent<Deletion>,
 ) -> Result<Json<Told>, ApiError> {
     let Admitted { known, actor } = app.admit(&bearer, &tenant, Right::Operate).await?;
+    let Deletion { confirm, why } = sent.read()?;
     if confirm != tenant.as_str() {
         let repeat = "send the tenant's name as `confirm`";
         return Err(ApiError::bad(

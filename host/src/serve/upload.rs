@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 
 use super::error::ApiError;
 use crate::pipeline::upload::{Upload, UploadError};
+use crate::told::reason;
 
 const HOW: &str = "send the TOML as `pipeline`, each file under the name that it has, and `why`";
 
@@ -20,7 +21,10 @@ pub async fn sent(mut form: Multipart) -> Result<(Upload, String), ApiError> {
         let (name, file) = (part.name().unwrap_or_default(), part.file_name());
         match (name, file.map(str::to_owned)) {
             ("pipeline", _) => upload.toml(part.text().await.map_err(malformed)?)?,
-            ("why", None) => why = part.text().await.map_err(malformed)?,
+            ("why", None) => {
+                let given = part.text().await.map_err(malformed)?;
+                why = reason(&given).map_err(|bad| ApiError::bad(format!("why: {bad}"), HOW))?;
+            }
             (_, Some(file)) => upload.file(&file, part.bytes().await.map_err(malformed)?)?,
             (name, None) => {
                 let what = format!("there is no part {name:?} in this form");

@@ -15,7 +15,8 @@ mod signature;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::names::Digest;
 
@@ -88,10 +89,21 @@ pub enum Distrust {
 /// The keys whose signatures count: `[trust]` in the TOML. Without any, no component needs one. It is
 /// the host's own, and no part of a rule set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Trust {
     /// `keys`: public ones, one of which must have signed each component.
+    #[serde(deserialize_with = "some_keys")]
     keys: Vec<PublicKey>,
+}
+
+/// A `[trust]` that names no key would look like one that trusts nobody, and trust anybody.
+fn some_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKey>, D::Error> {
+    let keys = Vec::deserialize(deserializer)?;
+    if keys.is_empty() {
+        let leave = "keys names none: name a key, or leave [trust] out where none is needed";
+        return Err(D::Error::custom(leave));
+    }
+    Ok(keys)
 }
 
 impl Trust {

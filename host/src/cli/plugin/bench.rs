@@ -9,6 +9,7 @@ use super::Allowed;
 use crate::author::bench::{Candidate, compile_anew, measure, roomy};
 use crate::author::cases;
 use crate::author::trial::{Setting, Trial};
+use crate::cli::out::say;
 use crate::pipeline::config::Config;
 
 /// Measure what a component costs: time and fuel a row, the boundary apart, memory, compiling and
@@ -70,11 +71,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     let files = std::iter::once(&args.file).chain(&args.against);
     for (file, measured) in files.zip(&measured) {
-        println!("{}\n{measured}", file.display());
+        say!("{}\n{measured}", file.display());
     }
     if let [one, other] = measured.as_slice() {
         let share = one.a_row() / other.a_row();
-        println!("the first takes {share:.2} of the second's time a row");
+        say!("the first takes {share:.2} of the second's time a row");
     }
     if cfg!(debug_assertions) {
         eprintln!(

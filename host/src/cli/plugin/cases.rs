@@ -11,6 +11,7 @@ use super::{Allowed, SymbolsArgs};
 use crate::author::build;
 use crate::author::cases::{self, How, Outcome};
 use crate::author::trial::{Found, Generated};
+use crate::cli::out::say;
 use crate::pipeline::config::Config;
 use crate::plugin::Sandbox;
 use crate::told::told;
@@ -61,7 +62,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     let (mut run, mut wrong, mut may_be_right) = (0, 0, false);
     let mut causes = BTreeSet::new();
     for (folder, built) in folders.iter().zip(built) {
-        println!("{}", built.path.display());
+        say!("{}", built.path.display());
         let allowed = Allowed::by(config.as_ref(), &built.path);
         let outcomes = of_plugin(&sandbox, &allowed, folder, &built.path, how)?;
         for outcome in &outcomes {
@@ -110,17 +111,17 @@ fn show(outcome: &Outcome) {
         (true, true) => "written anew",
         (true, false) => "good",
     };
-    println!("  case {name}: {news} ({rows} rows, cut in {ways} ways)");
+    say!("  case {name}: {news} ({rows} rows, cut in {ways} ways)");
     for note in &outcome.notes {
-        println!("    note: {note}");
+        say!("    note: {note}");
     }
     for line in &outcome.difference {
-        println!("    {line}");
+        say!("    {line}");
     }
     for property in &outcome.properties {
         if let Some(broken) = &property.broken {
-            println!("    does not hold: {}: {}", property.name, broken.way);
-            broken.told.iter().for_each(|line| println!("      {line}"));
+            say!("    does not hold: {}: {}", property.name, broken.way);
+            broken.told.iter().for_each(|line| say!("      {line}"));
         }
     }
 }
@@ -135,7 +136,7 @@ fn show_generated(folder: &Path, outcomes: &[Outcome], how: How) {
     };
     let (rows, ways, seed) = (of(|of| of.rows), of(|of| of.ways), how.seed);
     if rows > 0 {
-        println!("  and {rows} rows that nobody wrote, cut in {ways} ways (--seed {seed})");
+        say!("  and {rows} rows that nobody wrote, cut in {ways} ways (--seed {seed})");
     }
     for outcome in outcomes {
         let Some(found) = &outcome.generated.found else {
@@ -146,11 +147,11 @@ fn show_generated(folder: &Path, outcomes: &[Outcome], how: How) {
             broken,
             rows,
         } = found;
-        println!("    does not hold: {property}: {}, of these:", broken.way);
-        rows.iter().for_each(|row| println!("      {row}"));
-        broken.told.iter().for_each(|line| println!("      {line}"));
+        say!("    does not hold: {property}: {}, of these:", broken.way);
+        rows.iter().for_each(|row| say!("      {row}"));
+        broken.told.iter().for_each(|line| say!("      {line}"));
         let (case, folder) = (&outcome.name, folder.display());
-        println!(
+        say!(
             "      made of case {case}; again: assay plugin test {folder} --seed {seed} --generate {}; to keep them, put these rows into a case",
             how.generate
         );

@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::super::common::sandbox;
 use super::Allowed;
 use crate::author::inspect::{Inspected, described};
+use crate::cli::out::{put, say};
 use crate::pipeline::config::Config;
 use crate::plugin::{CompileLimits, Description, Sandbox};
 use crate::told::told;
@@ -46,9 +47,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     for file in &args.files {
         let allowed = Allowed::by(config.as_ref(), file);
         match summary(&sandbox, &allowed, file, &params) {
-            Ok(summary) => println!("{}: good: {summary}", file.display()),
+            Ok(summary) => say!("{}: good: {summary}", file.display()),
             Err(error) => {
-                println!("WRONG: {}", told(error.as_ref()));
+                say!("WRONG: {}", told(error.as_ref()));
                 wrong += 1;
             }
         }
@@ -90,14 +91,14 @@ fn summary(
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
     let inspected = Inspected::open(&sandbox()?, &args.file, &CompileLimits::default())?;
     let configured = inspected.configure(&super::params(args.params.as_deref())?)?;
-    print!("{}", inspected.summary());
+    put!("{}", inspected.summary());
     for signature in &Signatures::beside(&args.file)? {
         let of = match signature.is_of(inspected.digest) {
             true => "",
             false => ", of other bytes: it counts for nothing",
         };
-        println!("signed    with {}{of}", signature.key.id());
+        say!("signed    with {}{of}", signature.key.id());
     }
-    print!("{}", described(&configured.description));
+    put!("{}", described(&configured.description));
     Ok(())
 }

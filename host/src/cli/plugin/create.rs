@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::PLUGINS;
 use crate::author::Language;
 use crate::author::new::{self, Sdk};
+use crate::cli::out::say;
 use crate::plugin::Step;
 
 /// Write a project for a new rule: it builds, has tests and cases, and explains itself
@@ -79,18 +80,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let project = new::create(&args.name, step, language, parent)?;
     let folder = project.folder.display();
-    println!("{folder}: a rule that does the step {step}");
+    say!("{folder}: a rule that does the step {step}");
     match project.sdk {
         Sdk::Checkout { path, .. } => {
-            println!("its SDK is this checkout's ({} from there)", path.display());
+            say!("its SDK is this checkout's ({} from there)", path.display());
         }
-        Sdk::Copy => println!("its SDK is a copy of its own, in {folder}/assay-rules"),
-        Sdk::File { name } => println!("its SDK is a copy of its own, {folder}/{name}"),
+        Sdk::Copy => say!("its SDK is a copy of its own, in {folder}/assay-rules"),
+        Sdk::File { name } => say!("its SDK is a copy of its own, {folder}/{name}"),
     }
     let native = match language {
         Language::Rust => "cargo test && ",
         Language::JavaScript | Language::TypeScript | Language::Python => "",
     };
-    println!("next:  cd {folder} && {native}assay plugin test");
+    say!("next:  cd {folder} && {native}assay plugin test");
     Ok(())
 }

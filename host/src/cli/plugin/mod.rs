@@ -17,6 +17,7 @@ use clap::Subcommand;
 
 use crate::author::build::{self, Names};
 use crate::author::inspect::Inspected;
+use crate::cli::out::say;
 use crate::pipeline::config::{Config, LimitsConfig};
 use crate::plugin::{Cause, CompileLimits, Limits, Sandbox};
 
@@ -102,7 +103,7 @@ fn build(folders: Vec<PathBuf>, symbols: SymbolsArgs) -> anyhow::Result<()> {
     for built in build::build_all(&folders, symbols.names()).context("build plugins")? {
         let kib = built.size.div_ceil(1024);
         let news = if built.changed { "" } else { ", unchanged" };
-        println!("{} ({kib} KiB{news})", built.path.display());
+        say!("{} ({kib} KiB{news})", built.path.display());
     }
     Ok(())
 }

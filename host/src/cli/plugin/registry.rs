@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 
 use super::super::common::{block_on, sandbox};
+use crate::cli::out::say;
 use crate::names::Digest;
 use crate::oci::{Contents, Reference, pull, push};
 use crate::plugin::CompileLimits;
@@ -70,7 +71,7 @@ pub(super) fn run_push(args: &PushArgs) -> anyhow::Result<()> {
         imports: component.imports().to_vec(),
     };
     let pushed = block_on(async { Ok(push(&contents, &args.to).await?) })?;
-    println!("component = \"{}\"", args.to.at(pushed));
+    say!("component = \"{}\"", args.to.at(pushed));
     Ok(())
 }
 
@@ -96,6 +97,6 @@ pub(super) fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
             bail!("remove {}: {error}", signatures_beside(&file).display());
         }
     }
-    println!("{} from {}", file.display(), args.from.at(pulled.digest));
+    say!("{} from {}", file.display(), args.from.at(pulled.digest));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::super::common::sandbox;
+use crate::cli::out::say;
 use crate::names::Digest;
 use crate::plugin::CompileLimits;
 use crate::trust::{KeyError, SecretKey, Signatures};
@@ -45,13 +46,13 @@ pub(super) fn keygen(args: &KeygenArgs) -> anyhow::Result<()> {
     key.write(&args.file)?;
     std::fs::write(&beside, format!("{public}\n"))
         .with_context(|| format!("write {}", beside.display()))?;
-    println!(
+    say!(
         "key {} is in {}; keep it to yourself",
         public.id(),
         args.file.display()
     );
-    println!("whoever trusts it writes into the pipeline's TOML:\n");
-    println!("[trust]\nkeys = [\"{public}\"]");
+    say!("whoever trusts it writes into the pipeline's TOML:\n");
+    say!("[trust]\nkeys = [\"{public}\"]");
     Ok(())
 }
 
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let mut signatures = Signatures::beside(file)?;
         signatures.add(signature, digest);
         let path = signatures.write_beside(file)?;
-        println!("{}: sha256:{digest} signed with {by}", path.display());
+        say!("{}: sha256:{digest} signed with {by}", path.display());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Staging, and what a change of rules came to, as lines or as JSON.
 
 use super::super::common::{LakeArgs, PipelineArgs, sandbox};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::answers;
@@ -32,7 +33,7 @@ pub async fn stage(
     let (scope, actor) = (Scope::Tenant(tenant), Actor::here());
     let staged = audited(&lake, scope, &actor, act, change).await??;
     if as_json {
-        println!("{}", answers::staged(tenant, &staged));
+        say!("{}", answers::staged(tenant, &staged));
         return Ok(());
     }
     let Staged {
@@ -42,16 +43,16 @@ pub async fn stage(
         ..
     } = staged;
     let already = if already { " already" } else { "" };
-    println!("{tenant}: rule set {number} is staged{already}; nothing judges by it yet");
+    say!("{tenant}: rule set {number} is staged{already}; nothing judges by it yet");
     lines(&differences);
-    println!("see what it would do: assay rules shadow {tenant} {number}");
-    println!("have it judge: assay rules promote {tenant} {number} --why \"…\"");
+    say!("see what it would do: assay rules shadow {tenant} {number}");
+    say!("have it judge: assay rules promote {tenant} {number} --why \"…\"");
     Ok(())
 }
 
 pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        println!("{}", answers::activated(tenant, activated));
+        say!("{}", answers::activated(tenant, activated));
         return Ok(());
     }
     let Activated {
@@ -61,19 +62,19 @@ pub fn activated(tenant: &Tenant, activated: &Activated, as_json: bool) -> anyho
         differences,
     } = activated;
     let before = before.map_or(String::new(), |before| format!("; before it, {before} did"));
-    println!("{tenant}: rule set {number} judges from the next batch on: it is {of}{before}");
+    say!("{tenant}: rule set {number} judges from the next batch on: it is {of}{before}");
     lines(differences);
     Ok(())
 }
 
 pub fn shadow(tenant: &Tenant, number: RuleSetNumber, begins: bool, as_json: bool) {
     if as_json {
-        println!("{}", answers::shadow(tenant, number, begins));
+        say!("{}", answers::shadow(tenant, number, begins));
     } else if begins {
-        println!("{tenant}: rule set {number} judges beside the active one on running hosts");
-        println!("see what it would do: assay rules report {tenant} {number}");
+        say!("{tenant}: rule set {number} judges beside the active one on running hosts");
+        say!("see what it would do: assay rules report {tenant} {number}");
     } else {
-        println!("{tenant}: rule set {number} judges no more, and stays staged");
+        say!("{tenant}: rule set {number} judges no more, and stays staged");
     }
 }
 
@@ -84,13 +85,13 @@ pub fn differences(
     as_json: bool,
 ) -> anyhow::Result<()> {
     if as_json {
-        println!("{}", answers::differences(from, to, found));
+        say!("{}", answers::differences(from, to, found));
         return Ok(());
     }
     match found {
-        [] => println!("rule sets {from} and {to} are the same"),
+        [] => say!("rule sets {from} and {to} are the same"),
         found => {
-            println!("rule set {from} -> {to}:");
+            say!("rule set {from} -> {to}:");
             lines(found);
         }
     }
@@ -99,6 +100,6 @@ pub fn differences(
 
 fn lines(differences: &[Difference]) {
     for Difference { part, change } in differences {
-        println!("  {part}: {change}");
+        say!("  {part}: {change}");
     }
 }

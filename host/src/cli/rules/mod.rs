@@ -6,17 +6,21 @@ mod show;
 mod what_if;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
+use super::check;
 use super::common::{LakeArgs, PipelineArgs, block_on, sandbox};
+use crate::cli::out::say;
 use crate::control::audit::{Act, Actor, Scope, audited};
 use crate::lake::Lake;
 use crate::medallion::layer;
 use crate::names::{Offset, Partition, RuleSetNumber, Tenant};
 use crate::pipeline::change::{Changes, now, user};
 use crate::ruleset::{Registry, Repin, Who};
+use crate::told::reason;
 
 /// Change a tenant's rules while its hosts run: stage what a TOML says, have it judge, go back; and
 /// see which rules judged since when
@@ -33,7 +37,7 @@ enum Verb {
     Stage {
         tenant: Tenant,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: Option<String>,
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -43,6 +47,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Check what a pipeline's TOML says, as `assay check` does, and stage nothing
+    Check(check::Args),
     /// Have a staged rule set judge live batches beside the active one, for a report, on every
     /// running host. It writes no rows. There is one at a time
     ///
@@ -57,7 +63,7 @@ enum Verb {
         #[arg(long)]
         stop: bool,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: Option<String>,
         #[command(flatten)]
         lake: LakeArgs,
@@ -90,7 +96,7 @@ enum Verb {
         /// The number that staging gave it
         number: i64,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Promote it though it does not show what the active one's [promotion] asks for; the history
         /// says so
@@ -113,7 +119,7 @@ enum Verb {
         #[arg(long)]
         keep_dimensions: bool,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         #[command(flatten)]
         lake: LakeArgs,
@@ -164,14 +170,14 @@ enum Verb {
         /// The first offset that the other rule set judges
         #[arg(long)]
         from: Offset,
-        /// The first offset that it does not judge any more
+        /// The first offset that it does not judge any more; where bronze ends, if that is before
         #[arg(long)]
         to: Offset,
         /// The rule set's number
         #[arg(long)]
         number: i64,
         /// Why, for the history
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         #[command(flatten)]
         lake: LakeArgs,
@@ -201,7 +207,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             } => {
                 let lake = lake.existing()?;
                 let mut changes = existing(&lake, &tenant).await?;
-                let why = why.unwrap_or_else(|| "to see what it would do".to_owned());
+                let why = why.unwrap_or_else(|| match stop {
+                    true => "to look no further".to_owned(),
+                    false => "to see what it would do".to_owned(),
+                });
                 let number = RuleSetNumber(number);
                 let act = Act::shadow(number, !stop, &why);
                 let who = Who { by: user(), why };
@@ -222,6 +231,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let number = number.map(RuleSetNumber);
                 report::show(&lake, &tenant, &mut registry, number, json).await
             }
+            Verb::Check(args) => check::look(args).await,
             Verb::WhatIf(args) => what_if::run(args).await,
             Verb::Promote {
                 tenant,
@@ -312,7 +322,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 lake,
             } => {
                 let lake = lake.existing()?;
-                let partition = find(&lake, &tenant, &topic, partition, from).await?;
+                let (partition, to) = find(&lake, &tenant, &topic, partition, from..to).await?;
                 let mut registry = Registry::open(&lake, &tenant, sandbox()?).await?;
                 let repin = Repin {
                     partition,
@@ -329,7 +339,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let change = registry.repin(&repin, &who, now());
                 let (scope, actor) = (Scope::Tenant(&tenant), Actor::here());
                 audited(&lake, scope, &actor, act, change).await??;
-                println!(
+                say!(
                     "{tenant}: {} offsets {from} to {to} are judged by rule set {number}",
                     repin.partition
                 );
@@ -348,14 +358,16 @@ async fn existing(lake: &Lake, tenant: &Tenant) -> anyhow::Result<Changes> {
     Ok(Changes::open(lake, tenant, sandbox()?).await?)
 }
 
-/// The partition that bronze knows under this topic and number, if quarantine has not covered it.
+/// The partition that bronze knows under this topic and number, and where those of the offsets end that
+/// it has, if quarantine has not covered them.
 async fn find(
     lake: &Lake,
     tenant: &Tenant,
     topic: &str,
     number: i32,
-    from: Offset,
-) -> anyhow::Result<Partition> {
+    offsets: Range<Offset>,
+) -> anyhow::Result<(Partition, Offset)> {
+    let from = offsets.start;
     let bronze = lake.open_table(&format!("{tenant}/bronze")).await?;
     let bronze =
         bronze.with_context(|| format!("tenant {tenant} has no bronze table in this lake"))?;
@@ -364,6 +376,14 @@ async fn find(
         .filter_map(|app_id| Partition::of_app_id(tenant, app_id))
         .find(|known| &*known.topic == topic && known.number == number)
         .with_context(|| format!("bronze has nothing of {topic}/{number}"))?;
+    // What is not taken in yet is judged by the set that is active then.
+    let taken = layer::progress(&bronze, tenant, &partition, "").unwrap_or_default();
+    let to = offsets.end.min(taken);
+    if from >= to {
+        bail!(
+            "bronze has no message of {partition} from offset {from} to {to}: it is at {taken}, and --to is the first one after them"
+        );
+    }
     if let Some(quarantine) = lake.open_table(&format!("{tenant}/quarantine")).await? {
         let covered = layer::progress(&quarantine, tenant, &partition, "");
         if covered.is_some_and(|covered| from < covered) {
@@ -373,5 +393,5 @@ async fn find(
             );
         }
     }
-    Ok(partition)
+    Ok((partition, to))
 }

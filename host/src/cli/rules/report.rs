@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, bail};
 use chrono::DateTime;
 
+use crate::cli::out::{put, say};
 use crate::lake::Lake;
 use crate::medallion::compare::{Change, Comparison, Cost, GoldChange, Sample, Sums};
 use crate::names::{RuleSetNumber, Tenant};
@@ -38,10 +39,10 @@ pub(super) async fn show(
         );
     };
     if as_json {
-        println!("{}", answers::report(tenant, registry, &report)?);
+        say!("{}", answers::report(tenant, registry, &report)?);
         return Ok(());
     }
-    print!("{tenant}: {}", shadow(&report));
+    put!("{tenant}: {}", shadow(&report));
     Ok(())
 }
 

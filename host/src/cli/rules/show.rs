@@ -3,9 +3,11 @@
 use anyhow::Context as _;
 use chrono::DateTime;
 
+use crate::cli::out::say;
 use crate::names::RuleSetNumber;
 use crate::pipeline::answers;
 use crate::ruleset::Registry;
+use crate::told::plain;
 
 /// Prints every change, the oldest first, with where its rule set stands now.
 pub fn history(registry: &Registry, as_json: bool) -> anyhow::Result<()> {
@@ -15,15 +17,17 @@ pub fn history(registry: &Registry, as_json: bool) -> anyhow::Result<()> {
         (change, at, set)
     });
     if as_json {
-        println!("{}", answers::history(registry));
+        say!("{}", answers::history(registry));
         return Ok(());
     }
     for (change, at, set) in changes {
         let at = at.format("%Y-%m-%d %H:%M:%SZ");
         let state = set.map_or("", |set| registry.state(set).as_str());
-        println!(
+        say!(
             "{at}  {state:<7}  {}  by {} ({})",
-            change.what, change.who.by, change.who.why
+            plain(&change.what),
+            plain(&change.who.by),
+            plain(&change.who.why)
         );
     }
     Ok(())
@@ -38,15 +42,15 @@ pub fn set(
     let number = number.or(registry.active());
     let number = number.context("no rule set is active; see `assay rules history`")?;
     if as_json {
-        println!("{}", answers::set(registry, number)?);
+        say!("{}", answers::set(registry, number)?);
         return Ok(());
     }
     let set = registry.set(number)?;
     let state = registry.state(set).as_str();
-    println!("rule set {number}, {state}:");
+    say!("rule set {number}, {state}:");
     if let Some(reason) = &set.failed {
-        println!("it failed: {reason}");
+        say!("it failed: {}", plain(reason));
     }
-    println!("{}", serde_json::to_string_pretty(&*set.definition)?);
+    say!("{}", serde_json::to_string_pretty(&*set.definition)?);
     Ok(())
 }

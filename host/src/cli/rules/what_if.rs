@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::common::LakeArgs;
 use super::{existing, report};
+use crate::cli::out::{put, say};
 use crate::names::{RuleSetNumber, Tenant};
 use crate::pipeline::what_if::{Against, Scope, Written, answer, what_if};
 
@@ -72,10 +73,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     );
     let found = found.await?;
     if args.json {
-        println!("{}", answer(&tenant, number, against, &found));
+        say!("{}", answer(&tenant, number, against, &found));
         return Ok(());
     }
-    print!(
+    put!(
         "{tenant}: rule set {number} beside {against}\n{}",
         report::comparison(&found)
     );

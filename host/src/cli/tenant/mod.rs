@@ -7,15 +7,18 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::bail;
 use clap::Subcommand;
+use serde_json::json;
 use url::Url;
 
 use crate::cli::common::{LakeArgs, block_on};
+use crate::cli::out::{put, say};
 use crate::control::audit::{Act, Actor, Scope, audited};
-use crate::control::standing::{Standings, Wanted};
+use crate::control::standing::{Said, Standings, Wanted};
 use crate::lake::Lake;
 use crate::names::Tenant;
 use crate::pipeline::answers::moment;
 use crate::pipeline::delete::delete;
+use crate::told::{plain, reason};
 
 /// List the tenants of a lake, or what those of a host used; have one stand still, run again, or be
 /// gone
@@ -29,6 +32,9 @@ pub struct Args {
 enum Verb {
     /// List the tenants of the lake, and which of them are paused or deleted
     List {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         lake: LakeArgs,
     },
@@ -47,7 +53,7 @@ enum Verb {
     Pause {
         tenant: Tenant,
         /// Why, for the audit
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         #[command(flatten)]
         lake: LakeArgs,
@@ -56,7 +62,7 @@ enum Verb {
     Resume {
         tenant: Tenant,
         /// Why, for the audit
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         #[command(flatten)]
         lake: LakeArgs,
@@ -69,7 +75,7 @@ enum Verb {
         #[arg(long, value_name = "TENANT")]
         confirm: Option<String>,
         /// Why, for the audit
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         #[command(flatten)]
         lake: LakeArgs,
@@ -81,23 +87,21 @@ enum Verb {
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         match args.verb {
-            Verb::List { lake } => list(&lake.existing()?).await,
+            Verb::List { json, lake } => list(&lake.existing()?, json).await,
             Verb::Usage { host, token } => {
                 let tenants = usage::ask(&host, token.as_deref()).await?;
-                print!("{}", usage::table(&tenants));
+                put!("{}", usage::table(&tenants));
                 Ok(())
             }
             Verb::Pause { tenant, why, lake } => {
                 say(&lake.named()?, &tenant, Wanted::Paused, "tenant pause", why).await?;
-                println!(
-                    "{tenant} is paused: hosts commit what they took in, then it stands still"
-                );
+                say!("{tenant} is paused: hosts commit what they took in, then it stands still");
                 Ok(())
             }
             Verb::Resume { tenant, why, lake } => {
                 let (lake, wanted) = (lake.named()?, Wanted::Running);
                 say(&lake, &tenant, wanted, "tenant resume", why).await?;
-                println!("{tenant} runs again, on every host that has its TOML");
+                say!("{tenant} runs again, on every host that has its TOML");
                 Ok(())
             }
             Verb::Delete {
@@ -122,7 +126,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 let scope = Scope::Lake(Some(&tenant));
                 let change = delete(&lake, &tenant, &actor.by, &why);
                 let gone = audited(&lake, scope, &actor, act, change).await??;
-                println!("{tenant} is deleted: {gone} objects are gone; remove its TOML too");
+                say!("{tenant} is deleted: {gone} objects are gone; remove its TOML too");
                 Ok(())
             }
         }
@@ -130,29 +134,45 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The tenants that have tables, and what is said about them and others.
-async fn list(lake: &Lake) -> anyhow::Result<()> {
-    let mut tenants: BTreeMap<Tenant, String> = BTreeMap::new();
+async fn list(lake: &Lake, as_json: bool) -> anyhow::Result<()> {
+    let mut tenants: BTreeMap<Tenant, Option<&Said>> = BTreeMap::new();
     for table in lake.list_tables("").await? {
         let name = table.split('/').next().unwrap_or_default();
         if let Ok(tenant) = name.parse() {
-            tenants.insert(tenant, "to run".to_owned());
+            tenants.insert(tenant, None);
         }
     }
     let mut standings = Standings::new(lake);
     standings.refresh().await?;
     for (tenant, said) in standings.all() {
-        if said.wanted == Wanted::Running {
-            continue;
+        if said.wanted != Wanted::Running {
+            tenants.insert(tenant.clone(), Some(said));
         }
-        let (since, by, why) = (moment(said.at), &said.by, &said.why);
-        let told = format!("{} since {since} by {by} ({why})", said.wanted.as_str());
-        tenants.insert(tenant.clone(), told);
+    }
+    if as_json {
+        let told = tenants.iter().map(|(tenant, said)| {
+            let wanted = said.map_or(Wanted::Running, |said| said.wanted).as_str();
+            json!({
+                "tenant": tenant, "wanted": wanted, "since": said.map(|said| moment(said.at)),
+                "by": said.map(|said| &said.by), "why": said.map(|said| &said.why),
+            })
+        });
+        say!("{}", told.collect::<serde_json::Value>());
+        return Ok(());
     }
     if tenants.is_empty() {
         bail!("no tenant in this lake; name the lake with --lake");
     }
-    for (tenant, told) in tenants {
-        println!("{tenant}\t{told}");
+    for (tenant, said) in tenants {
+        let told = said.map_or("to run".to_owned(), |said| {
+            let (wanted, since) = (said.wanted.as_str(), moment(said.at));
+            format!(
+                "{wanted} since {since} by {} ({})",
+                plain(&said.by),
+                plain(&said.why)
+            )
+        });
+        say!("{tenant}\t{told}");
     }
     Ok(())
 }

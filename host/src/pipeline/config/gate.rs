@@ -91,6 +91,18 @@ impl GateConfig {
                 return Err((limit.span().start, problem));
             }
         }
+        for (name, share) in [
+            ("trapped", &self.trapped),
+            ("quarantine_change", &self.quarantine_change),
+        ] {
+            if let Some(share) = share
+                && *share.get_ref() > 1.0
+            {
+                let value = share.get_ref();
+                let problem = format!("{name} = {value} is no share of rows: use at most 1");
+                return Err((share.span().start, problem));
+            }
+        }
         if !self.money.is_empty() && self.money_change.is_none() {
             let problem =
                 "money names measures; money_change says how far they may move".to_owned();

@@ -44,6 +44,8 @@ pub enum ScopeError {
     NoMoment { text: String },
     #[error("a partition is named by its topic and its number; give both, or none")]
     HalfAPartition,
+    #[error("nothing lies from there to there: the first message has to come before the end")]
+    Reversed,
 }
 
 impl Scope {
@@ -60,7 +62,7 @@ impl Scope {
     /// Reads what is written.
     ///
     /// # Errors
-    /// What is neither a moment nor an offset, or an offset of no partition.
+    /// What is neither a moment nor an offset, an offset of no partition, or a range of nothing.
     pub fn of(written: &Written) -> Result<Self, ScopeError> {
         let mut scope = Self::all();
         scope.partition = match (&written.topic, written.partition) {
@@ -84,6 +86,9 @@ impl Scope {
                 Some((range, at)) => range.end = at,
                 None => return Err(ScopeError::NoMoment { text: text.clone() }),
             }
+        }
+        if scope.time.is_empty() || scope.offsets.is_empty() {
+            return Err(ScopeError::Reversed);
         }
         Ok(scope)
     }
