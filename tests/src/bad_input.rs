@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::place::{Place, assay};
 
 const GOOD: &str = r#"{"transaction_id":"T0","store_id":"S001","product_id":"P00001","customer_id":"C1","quantity":1,"unit_price":2.50,"timestamp":"2025-03-01T10:00:00Z","payment_method":"card","channel":"pos","register_id":1}"#;
 
@@ -225,4 +226,102 @@ fn a_dimension_with_a_key_twice_is_refused_with_its_line() {
     let said = place.assay(&[&arguments[..], &more].concat()).badly();
     assert!(said.contains("products.csv:3"), "{said}");
     assert!(said.contains("P1"), "{said}");
+}
+
+#[test]
+fn what_a_person_mistypes_is_refused_in_words_and_changes_nothing() {
+    let place = Place::new();
+    let events = place.write("events/sales.ndjson", format!("{GOOD}\n"));
+    let pipeline = place.retail_from_files(&events, &[]);
+    place.run_to_the_end(&pipeline);
+    let topic = place.rows("retail/bronze")[0]["_topic"].clone();
+    let re_pin = [
+        "rules",
+        "re-pin",
+        "retail",
+        topic.as_str().unwrap(),
+        "0",
+        "--why",
+        "-",
+    ];
+    let create = ["token", "create", "retail", "--role", "author"];
+    let why = ["--why", "one\n2026-11-27 00:00:00Z  active   another"];
+    let slips: [(&[&str], &[&str], &str); 9] = [
+        (
+            &re_pin,
+            &["--from", "9", "--to", "3", "--number", "1"],
+            "no message",
+        ),
+        (
+            &re_pin,
+            &["--from", "7000", "--to", "7001", "--number", "1"],
+            "no message",
+        ),
+        (
+            &create,
+            &["--name", "ci", "--expires", "99999999999d"],
+            "36525d",
+        ),
+        (
+            &create,
+            &["--name", "ci", "--expires", "0s"],
+            "more than nothing",
+        ),
+        (&create, &["--name", ""], "whose it is"),
+        (&["tenant", "pause", "retail"], &["--why", " "], "say why"),
+        (&["rules", "rollback", "retail"], &why, "in one line"),
+        (
+            &["rules", "what-if", "retail", "1"],
+            &["--from", "2025-03-02", "--to", "2025-03-01"],
+            "before the end",
+        ),
+        (
+            &["rules", "promote", "retail", "1"],
+            &["--why", "again"],
+            "never staged",
+        ),
+    ];
+    let history = || {
+        place
+            .assay(&["rules", "history", "retail", "--json"])
+            .well()
+    };
+    let before = history();
+    for (command, more, told) in slips {
+        let said = place.assay(&[command, more].concat()).badly();
+        assert!(said.contains(told), "{command:?} {more:?}: {said}");
+    }
+    assert_eq!(history(), before);
+
+    // Its own tables, or a neighbour's, are nobody's events.
+    let text = std::fs::read_to_string(&pipeline).unwrap();
+    let own = format!("path = \"{}\"", events.display());
+    let source = format!(
+        "path = \"{}\"",
+        place.lake().join("retail/bronze").display()
+    );
+    let within = place.write("within.toml", text.replace(&own, &source));
+    let nobody = place.write("nobody.toml", format!("{text}\n[trust]\nkeys = []\n"));
+    for (pipeline, told) in [(within, "in the lake"), (nobody, "keys names none")] {
+        let pipeline = pipeline.to_str().unwrap();
+        let said = place.assay(&["run", pipeline, "--until-caught-up"]).badly();
+        assert!(said.contains(told), "{said}");
+        place.assay(&["rules", "check", pipeline]).badly();
+    }
+    assert_eq!(place.rows("retail/bronze").len(), 1);
+
+    // One who stops reading is told nothing more, and nothing panics.
+    let mut show = Command::new(assay());
+    let show = show
+        .args(["rules", "show", "retail"])
+        .env("ASSAY_LAKE", place.lake());
+    let mut shown = show
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(shown.stdout.take());
+    let ended = shown.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    assert_eq!(ended.status.code(), Some(1));
 }

@@ -305,16 +305,12 @@ impl Registry {
     /// Has another rule set judge rows that are not in quarantine's progress yet.
     ///
     /// # Errors
-    /// A rule set that there is not, that never judged or that failed; or a lake that can't be written.
+    /// A rule set that there is not, or that failed; or a lake that can't be written.
     pub async fn repin(&mut self, repin: &Repin, who: &Who, at: i64) -> Result<(), RuleSetError> {
         self.reach(repin.number).await?;
-        let set = self.set(repin.number)?;
-        let state = self.state(set);
-        if set.cause.is_none() || state == State::Failed {
-            return Err(RuleSetError::NoJudge {
-                number: repin.number,
-                state: state.as_str(),
-            });
+        if let Some(reason) = self.set(repin.number)?.failed.clone() {
+            let number = repin.number;
+            return Err(RuleSetError::Failed { number, reason });
         }
         self.add(who, at, &Entry::Repin(repin.clone()))
             .await

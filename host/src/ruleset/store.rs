@@ -38,12 +38,10 @@ pub enum RuleSetError {
         "rule set {number} is not in {table}; rows name it, so the table was damaged or replaced: restore it"
     )]
     Unknown { number: i64, table: String },
-    #[error(
-        "rule set {number} is {state}: only one that judges or judged can be had to judge rows again; `assay rules history` lists them"
-    )]
-    NoJudge {
+    #[error("rule set {number} failed: {reason}; name another, `assay rules history` lists them")]
+    Failed {
         number: RuleSetNumber,
-        state: &'static str,
+        reason: String,
     },
     #[error("{table} is gone; was the tenant deleted?")]
     Gone { table: String },

@@ -23,7 +23,10 @@ pub async fn sent(mut form: Multipart) -> Result<(Upload, String), ApiError> {
             ("pipeline", _) => upload.toml(part.text().await.map_err(malformed)?)?,
             ("why", None) => {
                 let given = part.text().await.map_err(malformed)?;
-                why = reason(&given).map_err(|bad| ApiError::bad(format!("why: {bad}"), HOW))?;
+                // It need not be said.
+                if !given.trim().is_empty() {
+                    why = reason(&given).map_err(|bad| ApiError::bad(bad, HOW))?;
+                }
             }
             (_, Some(file)) => upload.file(&file, part.bytes().await.map_err(malformed)?)?,
             (name, None) => {

@@ -30,9 +30,28 @@ fn requests_that_are_too_large_malformed_or_misled_are_answered_and_the_host_goe
     operator
         .post("/v1/tenants/retail/pause", &json!({ "wy": "a slip" }))
         .badly(422);
+    for nothing in ["", " ", "one\n2026-11-27  active  another", "\u{1b}[2K"] {
+        let paused = operator.post("/v1/tenants/retail/pause", &json!({ "why": nothing }));
+        assert!(paused.badly(422).contains("say why"), "{nothing:?}");
+    }
     operator
         .send("/v1/tenants/retail/rules", "application/json", b"{}")
         .badly(400);
+    operator
+        .get("/v1/tenants/retail/rules/1/diff?agianst=1")
+        .badly(400);
+    // Whoever may not ask is told that, and nothing of what was wrong with it.
+    let author = server.with(&token(&place, "retail", "author"));
+    for (whose, status) in [(&server, 401), (&author, 403)] {
+        for path in ["pause", "resume", "rollback", "rules/1/promote"] {
+            let path = format!("/v1/tenants/retail/{path}");
+            whose.send(&path, "application/json", b"{").badly(status);
+            whose.send(&path, "text/plain", b"{}").badly(status);
+        }
+        let rules = "/v1/tenants/retail/rules";
+        let status = if status == 403 { 400 } else { status };
+        whose.send(rules, "application/json", b"{}").badly(status);
+    }
     for path in [
         "/v1/tenants/..%2F..%2Fetc/rules",
         "/v1/tenants/Retail/rules",
