@@ -230,7 +230,18 @@ fn many_swaps_leave_nothing_behind_in_memory() {
     // The first third warms caches up.
     let (first, last) = (seen[seen.len() / 3], seen[seen.len() - 1]);
     let grown = last.1.saturating_sub(first.1);
-    let slope = grown as f64 / (last.0 - first.0) as f64;
+    let slope = slope(&seen[seen.len() / 3..]);
     println!("{swaps} swaps: {slope:.0} bytes a swap");
     assert!(grown < 64 << 20, "{} MiB more", grown >> 20);
+}
+
+/// The least squares' slope of what was seen: memory goes up and down with what is packed.
+fn slope(seen: &[(u64, u64)]) -> f64 {
+    let of = |pick: fn(&(u64, u64)) -> u64| seen.iter().map(move |one| pick(one) as f64);
+    let mean = |pick| of(pick).sum::<f64>() / seen.len() as f64;
+    let (x, y) = (mean(|one| one.0), mean(|one| one.1));
+    let both = of(|one| one.0).zip(of(|one| one.1));
+    let rise: f64 = both.map(|(swap, bytes)| (swap - x) * (bytes - y)).sum();
+    let run: f64 = of(|one| one.0).map(|swap| (swap - x).powi(2)).sum();
+    rise / run
 }

@@ -14,6 +14,10 @@ use super::{Lake, LakeError, Packing, Table, fault, protocol};
 /// Versions between checkpoints: opening a table reads at most so many, one by one.
 const CHECKPOINT_EVERY: i64 = 200;
 
+/// Smaller files of a table of changes are packed, in bytes. A row is packed a few times on its way
+/// into one that is not, however many there are.
+const SMALL_CHANGES: i64 = 256 << 10;
+
 /// Versions between clean-ups, each of which lists the whole log.
 const CLEAN_EVERY: i64 = 2_000;
 
@@ -57,7 +61,7 @@ impl Lake {
             return Ok(());
         };
         let mut packed = Ok(());
-        if let Some(compaction) = table.compaction(Packing::Dense) {
+        if let Some(compaction) = table.compaction_below(SMALL_CHANGES, Packing::Dense) {
             packed = match compaction.run().await {
                 Ok(done) => done.commit(&mut table).await.map(drop),
                 Err(error) => Err(error),
