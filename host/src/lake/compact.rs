@@ -74,11 +74,15 @@ impl Table {
             return None;
         }
         self.looked = self.version();
-        self.compaction_below(SMALL, packing)
+        self.compaction_of(|file| file.size < SMALL, packing)
     }
 
-    /// The packing of files that are smaller than `small`, in bytes, if those are many.
-    pub(super) fn compaction_below(&self, small: i64, packing: Packing) -> Option<Compaction> {
+    /// The packing of files that are `small`, if those are many.
+    pub(super) fn compaction_of(
+        &self,
+        small: impl Fn(&File) -> bool,
+        packing: Packing,
+    ) -> Option<Compaction> {
         if self.go_on().is_err() || self.is_append_only() {
             return None;
         }
@@ -92,10 +96,10 @@ impl Table {
         })
     }
 
-    fn small_files(&self, below: i64) -> Option<Vec<File>> {
+    fn small_files(&self, is_small: impl Fn(&File) -> bool) -> Option<Vec<File>> {
         let mut partitions: BTreeMap<&PartitionValues, Vec<&File>> = BTreeMap::new();
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        let small = |file: &&File| file.size < below && !damaged.contains(&file.path);
+        let small = |file: &&File| is_small(file) && !damaged.contains(&file.path);
         for file in self.files().filter(small) {
             let small = partitions.entry(&file.partition_values).or_default();
             small.push(file);

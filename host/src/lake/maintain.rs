@@ -9,14 +9,14 @@ use deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt as _
 use deltalake::{DeltaTable, DeltaTableError, Path, checkpoints};
 
 use super::log::Log;
-use super::{Lake, LakeError, Packing, Table, fault, protocol};
+use super::{File, Lake, LakeError, Packing, Table, fault, protocol};
 
 /// Versions between checkpoints: opening a table reads at most so many, one by one.
 const CHECKPOINT_EVERY: i64 = 200;
 
-/// Smaller files of a table of changes are packed, in bytes. A row is packed a few times on its way
-/// into one that is not, however many there are.
-const SMALL_CHANGES: i64 = 256 << 10;
+/// Files of fewer rows are packed, of a table that gets a row at a time: each row a few times on its way
+/// into one of more, however many rows there are.
+const PACKED_ROWS: i64 = 1_000;
 
 /// Versions between clean-ups, each of which lists the whole log.
 const CLEAN_EVERY: i64 = 2_000;
@@ -61,7 +61,8 @@ impl Lake {
             return Ok(());
         };
         let mut packed = Ok(());
-        if let Some(compaction) = table.compaction_below(SMALL_CHANGES, Packing::Dense) {
+        let is_small = |file: &File| file.rows.is_some_and(|rows| rows < PACKED_ROWS);
+        if let Some(compaction) = table.compaction_of(is_small, Packing::Dense) {
             packed = match compaction.run().await {
                 Ok(done) => done.commit(&mut table).await.map(drop),
                 Err(error) => Err(error),

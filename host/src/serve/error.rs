@@ -76,7 +76,7 @@ impl ApiError {
     }
 
     pub fn forbidden(what: &str) -> Self {
-        let ask = "ask an operator for a token of another role, or do without";
+        let ask = "ask an operator for a token that does, or do without";
         Self::new(StatusCode::FORBIDDEN, what, ask)
     }
 

@@ -223,7 +223,12 @@ impl<O: Fn(&Config) -> Result<Lake, LakeError>> Host<O> {
                 }
             }
             News::Gone { tenant, path } => {
-                tracing::info!(%tenant, "{} is gone: its tenant is let go of, and its tables stay", path.display());
+                let how = if path.exists() {
+                    "names another tenant"
+                } else {
+                    "is gone"
+                };
+                tracing::info!(%tenant, "{} {how}: its tenant is let go of, and its tables stay", path.display());
                 self.let_go(&tenant);
             }
             News::Pipeline(config) => self.arrive(*config).await,
