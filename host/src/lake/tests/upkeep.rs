@@ -188,19 +188,34 @@ async fn house_is_kept_for_one_who_adds_rows_and_forgot_which_files_there_are() 
         table.forget_files();
         assert_eq!(table.wants_keeping(), store == 198);
     }
-    let rows = everything(&lake.open_table("north/gold").await.unwrap().unwrap()).await;
-    assert_eq!(rows.len(), 250);
+    let all = everything(&lake.open_table("north/gold").await.unwrap().unwrap()).await;
+    assert_eq!(all.len(), 250);
     lake.keep_house("north/gold").await.unwrap();
     let mut kept = lake.open_table("north/gold").await.unwrap().unwrap();
     assert_eq!(kept.files().count(), 1);
-    assert_eq!(everything(&kept).await, rows);
+    assert_eq!(everything(&kept).await, all);
     let hint = kept.log.hint().await.unwrap();
     assert_eq!(hint, Some(kept.version()));
 
-    // It goes on past what was done beside it.
-    add(&mut table, 250, "a").await;
+    // It goes on past what was done beside it; and rows that are packed with many are left as they are.
+    let many: Vec<_> = (250..1_000).map(|store| (store, Some("a"))).collect();
+    let files = table.writer().write(&rows(&many)).await.unwrap();
+    table.commit(&append(files, vec![])).await.unwrap();
+    for store in 1_000..1_040 {
+        add(&mut table, store, "a").await;
+    }
+    lake.keep_house("north/gold").await.unwrap();
+    kept.refresh().await.unwrap();
+    let large: Vec<File> = kept.files().cloned().collect();
+    assert_eq!(large.len(), 1);
+    table.refresh().await.unwrap();
+    for store in 1_040..1_080 {
+        add(&mut table, store, "a").await;
+    }
+    lake.keep_house("north/gold").await.unwrap();
     kept.refresh().await.unwrap();
     assert_eq!(kept.files().count(), 2);
-    assert_eq!(everything(&kept).await.len(), 251);
+    assert!(kept.file(&large[0].path).is_some());
+    assert_eq!(everything(&kept).await.len(), 1_080);
     lake.keep_house("north/none").await.unwrap();
 }
