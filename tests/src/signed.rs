@@ -240,3 +240,47 @@ fn under_watch_a_rebuilt_component_waits_for_its_signature_and_judges_once_it_is
     let (ended, log) = host.stop();
     assert!(ended.success(), "{log}");
 }
+
+#[test]
+fn a_set_that_would_be_rolled_back_to_one_that_nobody_signed_goes_on_and_the_host_says_so_once() {
+    let place = Place::new();
+    let events = place.write("events/sales.ndjson", sales(0..5));
+    let (ann, anns, _) = key(&place, "ann");
+    let guarded = |toml: &Path| {
+        let text = std::fs::read_to_string(toml).unwrap();
+        std::fs::write(toml, text + "[rollback]\nrows = 200\ncost = 2\n").unwrap();
+    };
+    let (_, toml) = pipeline(&place, "anyone's", &validator("nop"), &[]);
+    guarded(&toml);
+    place.run_to_the_end(&toml);
+    let work = "(drop (i32.const 1))".repeat(2_000);
+    let (component, toml) = pipeline(&place, "ann's", &validator(&work), &[&anns]);
+    guarded(&toml);
+    sign(&place, &component, &ann);
+    let mut host = run(&place, &toml);
+    host.until("its first rows are watched", |host| {
+        host.log().contains("rows are held")
+    });
+    place.append(&events, &sales(5..405));
+    let told = |log: &str| {
+        let told = log.lines().filter(|line| {
+            line.contains("rule set 2 should be rolled back") && line.contains("is not signed")
+        });
+        told.count()
+    };
+    host.until("it can't be rolled back", |host| told(&host.log()) == 1);
+    place.append(&events, &sales(405..410));
+    host.until("the next sales are taken in", |_| taken(&place) == 410);
+    let (ended, log) = host.stop();
+    assert!(ended.success(), "{log}");
+    assert_eq!(told(&log), 1, "{log}");
+    assert_eq!(
+        rules(&place, &["history", "retail"])
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(state(&place, 2).0, "active");
+    assert_eq!(place.rows("retail/silver").len(), 410);
+}
