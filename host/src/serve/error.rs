@@ -50,6 +50,11 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, scheme);
         }
+        if self.status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest is not read, so nothing can follow it: a client that is not told would try.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
         answer
     }
 }

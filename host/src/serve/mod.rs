@@ -57,6 +57,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(300);
 const MOST_BYTES: usize = 64 << 10;
 /// Bytes of a TOML with its components: each is bounded by `[limits] component` besides.
 const MOST_STAGED_BYTES: usize = 64 << 20;
+/// Bytes that are read, and not kept, of one who sends more: who sends yet more hears no answer.
+const MOST_HEARD_BYTES: usize = 2 * MOST_STAGED_BYTES;
 /// Requests that stage rules at the same time: each holds its components in memory.
 const MOST_STAGING: usize = 2;
 /// Requests that ask what-if at the same time: each takes what tenants leave of a core.
@@ -89,7 +91,7 @@ struct Api;
 fn api() -> (Router<Arc<App>>, OpenApi) {
     let staging = OpenApiRouter::new()
         .routes(routes!(rules::stage))
-        .layer(DefaultBodyLimit::max(MOST_STAGED_BYTES));
+        .layer(DefaultBodyLimit::max(MOST_HEARD_BYTES));
     let small = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))

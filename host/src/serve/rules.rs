@@ -14,7 +14,7 @@ use super::auth::{Admitted, Bearer};
 use super::body::{Sent, reason};
 use super::error::{ApiError, Problem};
 use super::tenants::Why;
-use super::upload::sent;
+use super::upload::{hear_out, sent};
 use super::{App, Shared, to_its_end};
 use crate::control::audit::Act;
 use crate::control::token::Right;
@@ -165,17 +165,22 @@ pub async fn stage(
     let (Admitted { known, actor }, place) = match (admitted, place) {
         (Ok(admitted), Ok(place)) => (admitted, place),
         (refused, _) => {
-            // A client that is still sending would not hear why.
             if let Ok(mut form) = form {
-                while let Ok(Some(_)) = form.next_field().await {}
+                hear_out(&mut form).await;
             }
             return Err(refused
                 .err()
                 .unwrap_or_else(|| ApiError::busy("staging rules")));
         }
     };
-    let form = form.map_err(|error| ApiError::of_framework(error.status(), error.body_text()))?;
-    let (upload, why) = sent(form).await?;
+    let refused =
+        |error: MultipartRejection| ApiError::of_framework(error.status(), error.body_text());
+    let mut form = form.map_err(refused)?;
+    let sent = sent(&mut form).await;
+    if sent.is_err() {
+        hear_out(&mut form).await;
+    }
+    let (upload, why) = sent?;
     to_its_end(async move {
         let _place = place;
         let act = Act::new("rules stage", format!("pipeline of {tenant}"), &why);
