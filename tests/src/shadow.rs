@@ -331,6 +331,9 @@ fn a_promotion_waits_for_what_the_gates_ask_for_and_a_changed_toml_is_staged_at_
     let said = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]);
     assert!(said.err.contains("they are staged as"), "{}", said.err);
     said.well();
+    let again = place.assay(&["run", pipeline.to_str().unwrap(), "--until-caught-up"]);
+    assert!(again.err.contains("and not promoted"), "{}", again.err);
+    again.well();
     assert_eq!(number(&rules(&place, &["show", "retail"])), now);
     let despite = [
         "promote",

@@ -14,7 +14,7 @@ use crate::lake::{Commit, CommitError, File, Lake, LakeError, Table, TableSpec};
 use crate::medallion::layer::{column, commit_of, retention};
 use crate::medallion::rules::timestamp_type;
 
-/// Files that are read at once: each holds one row.
+/// Files that are read at once: most hold one row.
 const READS: usize = 16;
 
 /// Why a journal can't be read or written.
@@ -132,11 +132,7 @@ impl Journal {
             None => self.make().await?,
         };
         let added = self.columns.add(&mut table, row).await;
-        if table.wants_keeping()
-            && let Err(error) = self.lake.keep_house(&self.path).await
-        {
-            tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
-        }
+        self.lake.keep_house_of(&mut table).await;
         self.table = Some(table);
         added
     }

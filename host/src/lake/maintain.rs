@@ -50,13 +50,23 @@ pub struct Maintained {
 }
 
 impl Lake {
+    /// Keeps house for one who adds rows to a table, once enough were added: opening it must not take
+    /// longer with each row that there ever was. What fails is said in the log.
+    pub async fn keep_house_of(&self, table: &mut Table) {
+        if table.wants_keeping()
+            && let Err(error) = self.keep_house(table.path()).await
+        {
+            tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
+        }
+    }
+
     /// All that keeps a table quick to open, at once: small files are packed, a checkpoint is written,
     /// and what was replaced long ago is removed. It opens the table for itself, since whoever only
     /// adds rows has forgotten which files there are.
     ///
     /// # Errors
     /// What the lake says. Nothing is lost by it.
-    pub async fn keep_house(&self, path: &str) -> Result<(), LakeError> {
+    pub(super) async fn keep_house(&self, path: &str) -> Result<(), LakeError> {
         let Some(mut table) = self.open_table(path).await? else {
             return Ok(());
         };
@@ -75,10 +85,14 @@ impl Lake {
 }
 
 impl Table {
+    fn is_maintenance_due(&self) -> bool {
+        self.version() - self.maintained >= checkpoint_every()
+    }
+
     /// Whether so much was committed that [`Lake::keep_house`] is worth it. Asked and answered, it counts
     /// as done.
-    pub fn wants_keeping(&mut self) -> bool {
-        let wanted = self.version() - self.maintained >= checkpoint_every();
+    pub(super) fn wants_keeping(&mut self) -> bool {
+        let wanted = self.is_maintenance_due();
         if wanted {
             self.maintained = self.version();
         }
@@ -89,10 +103,7 @@ impl Table {
     /// replaced longer ago than the table keeps them; every 2,000 versions the log's clean-up.
     /// What is handed out counts as done, so run it.
     pub fn maintenance(&mut self) -> Option<Maintenance> {
-        if self.version() - self.maintained < checkpoint_every() {
-            return None;
-        }
-        Some(self.maintenance_now())
+        self.is_maintenance_due().then(|| self.maintenance_now())
     }
 
     /// All of that work, due or not.

@@ -141,7 +141,7 @@ impl Store {
         entry: &Entry,
         obsolete: impl Fn(&[Stored]) -> bool,
     ) -> Result<Option<RuleSetNumber>, RuleSetError> {
-        self.keep_house().await;
+        self.lake.keep_house_of(&mut self.table).await;
         self.refresh().await?;
         loop {
             if obsolete(&self.news) {
@@ -186,15 +186,6 @@ impl Store {
                     });
                 }
             }
-        }
-    }
-
-    /// Opening the table must not take longer with each change that there ever was.
-    async fn keep_house(&mut self) {
-        if self.table.wants_keeping()
-            && let Err(error) = self.lake.keep_house(self.table.path()).await
-        {
-            tracing::warn!(%error, "housekeeping failed; nothing is lost, it is tried again later");
         }
     }
 

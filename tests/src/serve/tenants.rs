@@ -119,6 +119,14 @@ fn a_tenant_is_paused_on_every_host_also_after_a_restart_and_deleted_with_a_trac
         "{list}"
     );
     assert!(list.contains("north\tto run"), "{list}");
+    let list = place.assay(&["tenant", "list", "--json"]).well();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list[0]["tenant"], "north");
+    assert_eq!(
+        (&list[0]["wanted"], &list[1]["wanted"]),
+        (&json!("running"), &json!("paused"))
+    );
+    assert_eq!(list[1]["why"], "stocktaking");
     assert_eq!(rows(&place, "retail/silver"), 10);
 
     let operator = server.with(&token(&place, "--all", "operator"));

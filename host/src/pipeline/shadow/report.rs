@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::lake::{Lake, LakeError};
 use crate::medallion::compare::Comparison;
 use crate::names::{RuleSetNumber, Tenant};
-use crate::ruleset::Registry;
-use crate::ruleset::RuleSetError;
+use crate::ruleset::{Registry, RuleSetError};
 
 /// What one host found since the shadow began there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
